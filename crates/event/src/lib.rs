@@ -1,0 +1,37 @@
+//! The vocabulary: what an event is, where it stands, and how one asks for it.
+//!
+//! Everything here is plain data without I/O, clocks or threads. Bytes from outside come in through
+//! the codecs ([`json`], [`http`], [`proto`]), which never panic and say where the input is wrong.
+
+mod base64;
+mod batch;
+mod content;
+mod error;
+mod event;
+pub mod http;
+mod identity;
+pub mod json;
+mod keys;
+mod limits;
+mod media_type;
+mod position;
+mod precondition;
+pub mod proto;
+mod query;
+mod rfc3339;
+mod time;
+mod uri;
+mod validate;
+
+pub use batch::{
+    Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
+};
+pub use error::{EventError, EventErrorKind};
+pub use event::{Data, Event, Value};
+pub use identity::Identity;
+pub use keys::Keys;
+pub use limits::Limits;
+pub use position::{ParsePositionError, Position};
+pub use precondition::{Actual, Comparison, Precondition, SubjectCheck};
+pub use query::{Pattern, Query, Selector};
+pub use time::{ParseTimestampError, Timestamp};
