@@ -1,0 +1,11 @@
+//! The folds: what the log adds up to.
+//!
+//! A projection is a deterministic fold of the log with a checkpoint. It is handed batches and a
+//! [`Storage`](annal_storage::Storage); it sees no log, no clock and no network. Every projection
+//! obeys the [`laws`].
+
+pub mod index;
+pub mod laws;
+mod projection;
+
+pub use projection::Projection;

@@ -1,0 +1,26 @@
+//! What every projection is: a fold with a checkpoint.
+
+use annal_event::{Batch, Position};
+
+/// A deterministic fold of the log.
+///
+/// What is folded is answered from at once; what is at or before the checkpoint survives a crash.
+/// `checkpoint ≤ folded` always holds, and nothing past what the caller calls durable is ever
+/// written, so a checkpoint trails the log and never leads it.
+pub trait Projection {
+    /// What can go wrong.
+    type Error: std::error::Error + 'static;
+
+    /// Everything up to here is reflected in answers.
+    fn folded(&self) -> Position;
+
+    /// Everything up to here is on disk.
+    fn checkpoint(&self) -> Position;
+
+    /// Folds a batch. Its first event follows [`Projection::folded`] or lies before it; what has
+    /// been folded already is skipped.
+    fn fold(&self, batch: &Batch) -> Result<(), Self::Error>;
+
+    /// Does one bounded step of writing behind. `false`: there is nothing to do.
+    fn maintain(&self, durable: Position) -> Result<bool, Self::Error>;
+}

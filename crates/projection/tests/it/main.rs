@@ -1,0 +1,7 @@
+//! The index against a ten-line model, on disks that fail, and held to the laws.
+
+mod crash;
+mod damage;
+mod laws;
+mod model;
+mod world;
