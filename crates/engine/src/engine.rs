@@ -1,0 +1,396 @@
+//! Assembly: opens a data directory, joins the state machines, runs them on threads.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use annal_authority::{CommitAuthority, Local, SyncWhen};
+use annal_event::{Limits, Position, Query, Timestamp};
+use annal_log::LogWriter;
+use annal_projection::index::{Index, IndexError};
+use annal_storage::{DirLock, FileStorage, LockError, Storage};
+use parking_lot::Mutex;
+
+use crate::{
+    Append, AppendError, Busy, Clock, Durability, EngineOptions, Random, Stats, StatsSnapshot,
+    Subscription, SystemClock, SystemRandom, Ticket, View,
+    committer::Committer,
+    queue::{Queue, Request},
+    stage::Stage,
+    upkeep::Upkeep,
+    writer::{Progress, Writer},
+};
+
+/// How long a thread waits before it looks whether it should stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long upkeep rests when there was nothing to do.
+const REST: Duration = Duration::from_millis(20);
+
+/// Bytes read from the log at a time while the index catches up.
+const FOLD_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the state machines share.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) options: EngineOptions,
+    pub(crate) view: Arc<View>,
+    pub(crate) log: Arc<Mutex<LogWriter>>,
+    pub(crate) queue: Queue,
+    pub(crate) stage: Stage,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) stats: Stats,
+    /// Why nothing can be appended any more.
+    failure: Mutex<Option<String>>,
+    failed: AtomicBool,
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds it, or the lock could not be taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The log is damaged or could not be read.
+    #[error(transparent)]
+    Log(#[from] annal_log::OpenError),
+    /// The log opened but could not be read.
+    #[error(transparent)]
+    Read(#[from] annal_log::ReadError),
+    /// The index could not be written.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The directory could not be used.
+    #[error("cannot use the data directory: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Core {
+    /// Opens log and index and brings the index up to the head. The state machines come back
+    /// without threads, for whoever wants to step them.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        options: EngineOptions,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<(Arc<Core>, Writer, Committer, Upkeep), OpenError> {
+        let salts = Arc::clone(&random);
+        let (writer, reader) = annal_log::open(
+            Arc::clone(&storage),
+            "log",
+            options.log.clone(),
+            Box::new(move || salts.next()),
+        )?;
+        let index = Arc::new(Index::open(storage, "index", options.index)?);
+        let log = Arc::new(Mutex::new(writer));
+        let when = match options.durability {
+            Durability::Always => SyncWhen::Append,
+            Durability::Interval { .. } | Durability::Never => SyncWhen::Asked,
+        };
+        let authority: Box<dyn CommitAuthority> =
+            Box::new(Local::new(Arc::clone(&log), reader.clone(), when));
+        let core = Arc::new(Core {
+            queue: Queue::new(options.queue_bytes_max),
+            stage: Stage::new(options.group_bytes_max),
+            view: Arc::new(View::new(reader, index)),
+            log,
+            clock,
+            random,
+            stats: Stats::default(),
+            failure: Mutex::default(),
+            failed: AtomicBool::new(false),
+            options,
+        });
+        core.catch_up()?;
+        let last_time = core.last_time()?;
+        let writer = Writer::new(Arc::clone(&core), last_time);
+        let committer = Committer::new(Arc::clone(&core), authority);
+        let upkeep = Upkeep::new(Arc::clone(&core));
+        Ok((core, writer, committer, upkeep))
+    }
+
+    /// Folds what the log has and the index has not. INV-4.
+    fn catch_up(&self) -> Result<(), OpenError> {
+        let (index, head) = (self.view.index(), self.view.head());
+        if index.folded() > head {
+            // The log lost what was never acknowledged, or is another one: what was folded is void.
+            tracing::warn!(
+                folded = index.folded().0,
+                head = head.0,
+                "index discarded: ahead of the log"
+            );
+            index.clear()?;
+        }
+        let behind = head.0 - index.folded().0;
+        let begun = Instant::now();
+        let mut reported = begun;
+        while index.folded() < head {
+            for batch in self.view.log().batches(index.folded(), FOLD_BYTES)? {
+                index.fold(&batch)?;
+            }
+            while index.stats().tables > 1 && index.maintain(head)? {}
+            if reported.elapsed() > Duration::from_secs(2) {
+                reported = Instant::now();
+                tracing::info!(folded = index.folded().0, head = head.0, "index catching up");
+            }
+        }
+        if behind > 0 {
+            tracing::info!(
+                events = behind,
+                ms = begun.elapsed().as_millis() as u64,
+                "index caught up"
+            );
+        }
+        Ok(())
+    }
+
+    fn last_time(&self) -> Result<Timestamp, OpenError> {
+        let last = self.view.log().get(self.view.head())?;
+        Ok(last.map_or(Timestamp::default(), |stored| stored.recorded()))
+    }
+
+    /// Puts an append in line.
+    pub fn append(&self, append: Append) -> Result<Ticket, Busy> {
+        let (reply, ticket) = Ticket::new();
+        self.queue.push(Request { append, reply }).inspect_err(|_| self.stats.busy())?;
+        Ok(ticket)
+    }
+
+    /// What readers see.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Takes no more appends; those in line are still answered.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Trims and closes the log, after the machines have finished.
+    pub fn close_log(&self) {
+        if let Err(error) = self.log.lock().close() {
+            tracing::error!(%error, "the log was not closed; it is recovered at the next start");
+        }
+    }
+
+    /// Ends appending for good. Reads go on.
+    pub(crate) fn fail(&self, reason: &str) {
+        let mut failure = self.failure.lock();
+        if failure.is_none() {
+            tracing::error!(reason, "appends have stopped; restart after mending the cause");
+            *failure = Some(reason.to_owned());
+            self.failed.store(true, Relaxed);
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Option<AppendError> {
+        if !self.failed.load(Relaxed) {
+            return None;
+        }
+        let reason = self.failure.lock().clone().unwrap_or_default();
+        Some(AppendError::Unavailable { reason })
+    }
+}
+
+/// An open data directory with its threads. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stopping: Arc<AtomicBool>,
+    lock: Mutex<Option<DirLock>>,
+}
+
+impl Engine {
+    /// Opens or creates a data directory: takes its lock, recovers the log, brings the index up to
+    /// the head, starts the threads. Blocks; with a missing index it may take a while.
+    pub fn open(root: &Path, options: EngineOptions) -> Result<Engine, OpenError> {
+        std::fs::create_dir_all(root)?;
+        let lock = DirLock::acquire(root)?;
+        let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(root)?);
+        let (core, writer, committer, upkeep) =
+            Core::open(storage, options, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let threads = vec![
+            spawn("annal-writer", &core, || run_writer(writer))?,
+            spawn("annal-committer", &core, || run_committer(committer))?,
+            spawn("annal-upkeep", &core, {
+                let stopping = Arc::clone(&stopping);
+                move || run_upkeep(upkeep, &stopping)
+            })?,
+        ];
+        let threads = Mutex::new(threads);
+        let lock = Mutex::new(Some(lock));
+        Ok(Engine { inner: Arc::new(Inner { core, threads, stopping, lock }) })
+    }
+
+    /// Puts an append in line. The ticket is answered once the outcome is durable.
+    pub fn append(&self, append: Append) -> Result<Ticket, Busy> {
+        self.inner.core.append(append)
+    }
+
+    /// What readers see.
+    pub fn view(&self) -> &Arc<View> {
+        &self.inner.core.view
+    }
+
+    /// The last visible position.
+    pub fn head(&self) -> Position {
+        self.view().head()
+    }
+
+    /// Follows the log from right after `cursor`.
+    pub fn subscribe(&self, query: Query, system: bool, cursor: Position) -> Subscription<View> {
+        Subscription::new(Arc::clone(self.view()), query, system, cursor)
+    }
+
+    /// Bounds on what a producer may send.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.core.options.limits
+    }
+
+    /// How it was set up.
+    pub fn options(&self) -> &EngineOptions {
+        &self.inner.core.options
+    }
+
+    /// Wall-clock time by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.inner.core.clock.now()
+    }
+
+    /// Unpredictable bits from the engine's source of them.
+    pub fn random(&self) -> u64 {
+        self.inner.core.random.next()
+    }
+
+    /// A fresh id for an event that came without: a UUID of version 7.
+    pub fn new_id(&self) -> String {
+        let micros = self.now().micros().max(0) as u64;
+        let time = uuid::Timestamp::from_unix_time(
+            micros / 1_000_000,
+            (micros % 1_000_000 * 1_000) as u32,
+            0,
+            0,
+        );
+        uuid::Uuid::new_v7(time).to_string()
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> StatsSnapshot {
+        self.inner.core.stats.snapshot()
+    }
+
+    /// Bytes of appends that wait to be decided.
+    pub fn queue_bytes(&self) -> usize {
+        self.inner.core.queue.bytes()
+    }
+
+    /// `Err` with the reason once appends have stopped for good.
+    pub fn health(&self) -> Result<(), String> {
+        match self.inner.core.failure() {
+            Some(AppendError::Unavailable { reason }) => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves a note in the directory's lock file for those who find it taken.
+    pub fn announce(&self, note: &str) -> io::Result<()> {
+        match self.inner.lock.lock().as_mut() {
+            Some(lock) => lock.announce(note),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what is in line, stops the threads, closes the log, frees the directory. Later calls
+    /// do nothing.
+    pub fn shutdown(&self) {
+        self.inner.core.close();
+        self.inner.stopping.store(true, Relaxed);
+        for thread in std::mem::take(&mut *self.inner.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine had panicked");
+            }
+        }
+        let Some(lock) = self.inner.lock.lock().take() else { return };
+        self.inner.core.close_log();
+        drop(lock);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Threads hold the core, not this; without it nobody can append any more.
+        self.core.close();
+        self.stopping.store(true, Relaxed);
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    core: &Arc<Core>,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let guard = StopOnPanic { core: Arc::clone(core), name };
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _guard = guard;
+        run();
+    })
+}
+
+/// A thread that dies of a bug must not leave callers waiting for it.
+struct StopOnPanic {
+    core: Arc<Core>,
+    name: &'static str,
+}
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.core.fail(&format!("{} ended by a bug; see the log", self.name));
+            self.core.queue.abandon();
+            self.core.stage.abandon();
+        }
+    }
+}
+
+fn run_writer(mut writer: Writer) {
+    while writer.step(PATIENCE) != Progress::Finished {}
+}
+
+fn run_committer(mut committer: Committer) {
+    let every = committer.sync_every();
+    let patience = every.map_or(PATIENCE, |every| every.min(PATIENCE));
+    let mut synced = Instant::now();
+    loop {
+        let progress = committer.step(patience);
+        if every.is_some_and(|every| synced.elapsed() >= every) || progress == Progress::Finished {
+            committer.sync();
+            synced = Instant::now();
+        }
+        if progress == Progress::Finished {
+            return;
+        }
+    }
+}
+
+fn run_upkeep(mut upkeep: Upkeep, stopping: &AtomicBool) {
+    while !stopping.load(Relaxed) {
+        if upkeep.step() == Progress::Idle {
+            thread::sleep(REST);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Annal as a library: open a data directory, append events, read them, follow them.
+//!
+//! ```text
+//! request ─ Encoded ─▶ queue ─▶ Writer: dedupe, preconditions, positions ─▶ group
+//!                                                                             │
+//! reply ◀─ ticket ◀─ publish: tail, bell ◀─ Committer: authority.append ◀─────┘
+//! ```
+//!
+//! [`Engine`] runs two threads over two state machines, and a third thread that tidies up. The
+//! machines ([`Writer`], [`Committer`], [`Upkeep`]) have no threads of their own: the simulator
+//! steps them by hand. Time and chance come in through [`Clock`] and [`Random`] only.
+
+mod append;
+mod committer;
+mod decide;
+mod engine;
+mod options;
+mod queue;
+mod read;
+mod seams;
+mod stage;
+mod stats;
+mod upkeep;
+mod writer;
+
+pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
+pub use append::{Append, AppendError, Appended, Busy, FailedPrecondition, Outcome, Ticket};
+pub use committer::Committer;
+pub use engine::{Core, Engine, OpenError};
+pub use options::{Durability, EngineOptions};
+pub use read::{Cursor, Order, Page, ReadError, ReadSpec, SYSTEM_SOURCE, View};
+pub use seams::{Clock, Random, SystemClock, SystemRandom};
+pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
+pub use upkeep::Upkeep;
+pub use writer::{Progress, Writer};

@@ -1,0 +1,388 @@
+//! Reading: pages, single events, and the view that subscriptions follow.
+
+use std::sync::Arc;
+
+use annal_delivery::{Bell, EventSource, Scan};
+use annal_event::{
+    Event, EventError, Identity, Position, Query, Selector, StoredEvent, Timestamp, proto,
+};
+use annal_log::LogReader;
+use annal_projection::index::{self, Index, IndexError};
+
+pub use annal_projection::index::Order;
+
+/// Source of the events that the store itself appends.
+pub const SYSTEM_SOURCE: &str = "/annal";
+
+/// A subscription closer to the head than this reads the log and filters; farther away it asks the
+/// index. Walking costs under a microsecond an event.
+const WALK_MAX: u64 = 4_096;
+
+/// Positions taken from the index at a time.
+const CHUNK: usize = 256;
+
+/// What to read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadSpec {
+    /// Which events.
+    pub query: Query,
+    /// Only events after this position.
+    pub after: Option<Position>,
+    /// Only events before this position.
+    pub before: Option<Position>,
+    /// Only events recorded at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only events recorded at or before this time.
+    pub until: Option<Timestamp>,
+    /// Oldest or newest first.
+    pub order: Order,
+    /// At most so many events.
+    pub limit: usize,
+    /// About so many bytes of records at most (at least one event all the same).
+    pub bytes_max: usize,
+    /// Whether events that the store itself appended are wanted too.
+    pub system: bool,
+}
+
+/// One page of events.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The events, in the order asked for.
+    pub events: Vec<StoredEvent>,
+    /// The last position looked at, to go on from; `None` when there is nothing more.
+    pub next: Option<Position>,
+    /// The last position of the log.
+    pub head: Position,
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] annal_log::ReadError),
+    /// The index could not be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A stored record is not an event.
+    #[error("the record at position {position} is damaged: {source}; run `annal verify`")]
+    Record {
+        /// Where it stands.
+        position: Position,
+        /// What is wrong with it.
+        source: EventError,
+    },
+}
+
+/// The visible log and its index: everything a reader needs.
+#[derive(Debug)]
+pub struct View {
+    log: LogReader,
+    index: Arc<Index>,
+    bell: Bell,
+}
+
+impl View {
+    pub(crate) fn new(log: LogReader, index: Arc<Index>) -> View {
+        View { log, index, bell: Bell::default() }
+    }
+
+    /// The last visible position.
+    pub fn head(&self) -> Position {
+        self.log.head()
+    }
+
+    /// The log behind it.
+    pub fn log(&self) -> &LogReader {
+        &self.log
+    }
+
+    /// The index behind it.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The event at a position.
+    pub fn get(&self, position: Position) -> Result<Option<StoredEvent>, ReadError> {
+        if position == Position::ZERO || position > self.head() {
+            return Ok(None);
+        }
+        Ok(self.log.get(position)?)
+    }
+
+    /// Every event with an id, or with an id and a source (then one at most), oldest first.
+    pub fn find(&self, id: &str, source: Option<&str>) -> Result<Vec<StoredEvent>, ReadError> {
+        let head = self.head();
+        let mut positions = Vec::new();
+        match source {
+            Some(source) => self.index.identity(Identity::of(source, id), &mut positions)?,
+            None => self.index.identities_in(&Identity::of_id(id), &mut positions)?,
+        }
+        positions.retain(|position| *position <= head);
+        positions.sort_unstable();
+        let mut found = Vec::new();
+        self.log.get_many(&positions, &mut found)?;
+        let mut kept = Vec::with_capacity(found.len());
+        for stored in found {
+            let event = decode(&stored)?;
+            if event.id == id && source.is_none_or(|source| source == event.source) {
+                kept.push(stored);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// One page. Reads what it returns, not what lies between.
+    pub fn read(self: &Arc<Self>, spec: &ReadSpec) -> Result<Page, ReadError> {
+        let mut cursor = self.cursor(spec)?;
+        let head = cursor.head;
+        let mut events = Vec::new();
+        let bytes_max = if spec.bytes_max == 0 { usize::MAX } else { spec.bytes_max };
+        // One more than asked for tells whether there is more.
+        while events.len() <= spec.limit {
+            let wanted = spec.limit + 1 - events.len();
+            if !cursor.next(wanted, bytes_max, &mut events)? {
+                break;
+            }
+            let bytes: usize = events.iter().map(|stored| stored.record().len()).sum();
+            if bytes >= bytes_max && events.len() <= spec.limit {
+                let next = events.last().map(StoredEvent::position);
+                return Ok(Page { events, next, head });
+            }
+        }
+        let more = events.len() > spec.limit;
+        events.truncate(spec.limit);
+        let next = if more { events.last().map(StoredEvent::position) } else { None };
+        Ok(Page { events, next, head })
+    }
+
+    /// A way through all that matches now, chunk by chunk. What is appended later is not seen.
+    pub fn cursor(self: &Arc<Self>, spec: &ReadSpec) -> Result<Cursor, ReadError> {
+        let head = self.head();
+        let mut after = spec.after.unwrap_or(Position::ZERO);
+        let mut before = spec.before.unwrap_or(Position::MAX).min(head.next());
+        if let Some(since) = spec.since {
+            after = after.max(self.log.position_at(since)?.prev());
+        }
+        if let Some(until) = spec.until {
+            before = before.min(self.log.position_at(Timestamp(until.0.saturating_add(1)))?);
+        }
+        let way = if spec.query.is_all() {
+            Way::Walk
+        } else {
+            Way::Select(Box::new(self.index.select(&spec.query, after, before, spec.order)))
+        };
+        Ok(Cursor {
+            view: Arc::clone(self),
+            way,
+            after,
+            before,
+            order: spec.order,
+            system: spec.system,
+            head,
+        })
+    }
+
+    /// How many events match between two positions, both exclusive.
+    pub fn count(
+        &self,
+        query: &Query,
+        system: bool,
+        after: Position,
+        before: Position,
+    ) -> Result<u64, ReadError> {
+        let count = |query: &Query| self.index.count(query, after, before, u64::MAX);
+        let all = match query.is_all() {
+            true => before.0.saturating_sub(after.0.saturating_add(1)),
+            false => count(query)?,
+        };
+        let hidden = if system { Vec::new() } else { of_the_system(query) };
+        Ok(if hidden.is_empty() { all } else { all - count(&Query { any: hidden })? })
+    }
+
+    /// The first position recorded at or after a time; one past the head if there is none.
+    pub fn position_at(&self, time: Timestamp) -> Result<Position, ReadError> {
+        Ok(self.log.position_at(time)?)
+    }
+
+    fn walk(
+        &self,
+        query: &Query,
+        system: bool,
+        after: Position,
+        bytes_max: usize,
+    ) -> Result<Scan, ReadError> {
+        let mut scan = Scan { events: Vec::new(), looked: after };
+        let mut bytes = 0;
+        for batch in self.log.batches(after, bytes_max)? {
+            let skip = (scan.looked.0 + 1).saturating_sub(batch.first().0) as usize;
+            for index in skip..batch.len() {
+                let record = batch.record(index);
+                if wanted(record, query, system) {
+                    bytes += record.len();
+                    scan.events.push(StoredEvent::new(Arc::clone(&batch), index));
+                }
+                // A batch may be far larger than what a slow reader is to hold.
+                if bytes >= bytes_max {
+                    scan.looked = batch.first().plus(index as u64);
+                    return Ok(scan);
+                }
+            }
+            scan.looked = batch.last();
+        }
+        Ok(scan)
+    }
+}
+
+fn wanted(record: &[u8], query: &Query, system: bool) -> bool {
+    match proto::keys(record) {
+        Ok(keys) => (system || keys.source != SYSTEM_SOURCE) && query.matches_keys(&keys),
+        // Not to be hidden: whoever decodes it will say what is wrong with it.
+        Err(_) => true,
+    }
+}
+
+/// What a query asks for of the events that the store itself appended.
+fn of_the_system(query: &Query) -> Vec<Selector> {
+    let every = [Selector::default()];
+    let asked = if query.is_all() { &every[..] } else { &query.any[..] };
+    let own = |selector: &&Selector| {
+        selector.sources.is_empty() || selector.sources.iter().any(|source| source == SYSTEM_SOURCE)
+    };
+    let only = |selector: &Selector| Selector {
+        sources: vec![SYSTEM_SOURCE.to_owned()],
+        ..selector.clone()
+    };
+    asked.iter().filter(own).map(only).collect()
+}
+
+fn decode(stored: &StoredEvent) -> Result<Event<'_>, ReadError> {
+    stored.event().map_err(|source| ReadError::Record { position: stored.position(), source })
+}
+
+impl EventSource for View {
+    type Error = ReadError;
+
+    fn head(&self) -> Position {
+        View::head(self)
+    }
+
+    fn scan(
+        &self,
+        query: &Query,
+        system: bool,
+        after: Position,
+        bytes_max: usize,
+    ) -> Result<Scan, ReadError> {
+        let head = View::head(self);
+        if query.is_all() || head.0.saturating_sub(after.0) <= WALK_MAX {
+            return self.walk(query, system, after, bytes_max);
+        }
+        let mut selection = self.index.select(query, after, head.next(), Order::Ascending);
+        let mut positions = Vec::with_capacity(CHUNK);
+        let more = selection.next(CHUNK, &mut positions)?;
+        let mut events = Vec::with_capacity(positions.len());
+        self.log.get_many(&positions, &mut events)?;
+        events.retain(|stored| system || !is_system(stored.record()));
+        let looked = if more { positions.last().copied().unwrap_or(head) } else { head };
+        Ok(Scan { events, looked })
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+}
+
+fn is_system(record: &[u8]) -> bool {
+    proto::keys(record).is_ok_and(|keys| keys.source == SYSTEM_SOURCE)
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Every event, straight from the log.
+    Walk,
+    /// The events the index names.
+    Select(Box<index::Selection>),
+}
+
+/// A way through the events that matched when it was made.
+#[derive(Debug)]
+pub struct Cursor {
+    view: Arc<View>,
+    way: Way,
+    after: Position,
+    before: Position,
+    order: Order,
+    system: bool,
+    head: Position,
+}
+
+impl Cursor {
+    /// The head when it was made; nothing later is seen.
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Appends up to `max` more events (about `bytes_max` bytes of them). `false`: that was all.
+    pub fn next(
+        &mut self,
+        max: usize,
+        bytes_max: usize,
+        events: &mut Vec<StoredEvent>,
+    ) -> Result<bool, ReadError> {
+        let start = events.len();
+        let more = match (&mut self.way, self.order) {
+            (Way::Select(selection), _) => {
+                let mut positions = Vec::with_capacity(max.min(CHUNK));
+                let more = selection.next(max.min(CHUNK), &mut positions)?;
+                self.view.log.get_many(&positions, events)?;
+                more
+            }
+            (Way::Walk, Order::Ascending) => self.walk_up(max, bytes_max, events)?,
+            (Way::Walk, Order::Descending) => self.walk_down(max, events)?,
+        };
+        if !self.system {
+            let mut index = 0;
+            events.retain(|stored| {
+                index += 1;
+                index <= start || !is_system(stored.record())
+            });
+        }
+        Ok(more)
+    }
+
+    fn walk_up(
+        &mut self,
+        max: usize,
+        bytes_max: usize,
+        events: &mut Vec<StoredEvent>,
+    ) -> Result<bool, ReadError> {
+        if self.after.next() >= self.before {
+            return Ok(false);
+        }
+        let mut left = max;
+        for batch in self.view.log.batches(self.after, bytes_max.min(1024 * 1024))? {
+            let skip = (self.after.0 + 1).saturating_sub(batch.first().0) as usize;
+            let room = (self.before.0 - 1 - self.after.0) as usize;
+            let take = batch.len().saturating_sub(skip).min(left).min(room);
+            for index in skip..skip + take {
+                events.push(StoredEvent::new(Arc::clone(&batch), index));
+            }
+            self.after = self.after.plus(take as u64);
+            left -= take;
+            if left == 0 || self.after.next() >= self.before {
+                break;
+            }
+        }
+        Ok(self.after.next() < self.before)
+    }
+
+    fn walk_down(&mut self, max: usize, events: &mut Vec<StoredEvent>) -> Result<bool, ReadError> {
+        let last = self.before.prev();
+        let count = (last.0.saturating_sub(self.after.0)).min(max.min(CHUNK) as u64);
+        let positions: Vec<_> = (0..count).map(|back| Position(last.0 - back)).collect();
+        self.view.log.get_many(&positions, events)?;
+        self.before = Position(self.before.0 - count);
+        Ok(self.before.0 > self.after.0 + 1)
+    }
+}
