@@ -1,0 +1,204 @@
+//! Answers to appends, and refusals of the write path as problems.
+
+use annal_engine::{AppendError, Appended, Busy, Durability, FailedPrecondition, Outcome};
+use annal_event::{Actual, Event, Precondition, json};
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    json_text::{push_number, push_position, push_string},
+    problem::{Code, Problem},
+    reply::{self, Reply},
+};
+
+/// Seconds after which a client that was refused for want of room may come back.
+pub(super) const BUSY_RETRY_S: u32 = 1;
+const UNAVAILABLE_RETRY_S: u32 = 5;
+
+/// `{"id":…,"source":…` of events whose positions are not known yet.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    text: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Names {
+    pub(super) fn push(&mut self, event: &Event<'_>) {
+        push_name(&mut self.text, event);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start as usize..*end as usize])
+    }
+}
+
+pub(super) fn push_name(out: &mut Vec<u8>, event: &Event<'_>) {
+    out.extend_from_slice(b"{\"id\":");
+    push_string(out, &event.id);
+    out.extend_from_slice(b",\"source\":");
+    push_string(out, &event.source);
+}
+
+fn push_outcome(out: &mut Vec<u8>, outcome: Outcome) {
+    out.extend_from_slice(b",\"position\":");
+    push_position(out, outcome.position);
+    out.extend_from_slice(b",\"duplicate\":");
+    out.extend_from_slice(if outcome.duplicate { b"true" } else { b"false" });
+}
+
+fn push_durability(out: &mut Vec<u8>, durability: Durability) {
+    out.extend_from_slice(match durability {
+        Durability::Always => b"",
+        Durability::Interval { .. } => b",\"durability\":\"interval\"",
+        Durability::Never => b",\"durability\":\"never\"",
+    });
+}
+
+fn status(appended: &Appended) -> StatusCode {
+    if appended.stored() == 0 { StatusCode::OK } else { StatusCode::CREATED }
+}
+
+/// The answer to one event, of which the name has been written already.
+pub(super) fn one(mut body: Vec<u8>, appended: &Appended) -> Result<Response<Reply>, Problem> {
+    let outcome = *appended.outcomes.first().ok_or_else(no_outcome)?;
+    push_outcome(&mut body, outcome);
+    push_durability(&mut body, appended.durability);
+    body.push(b'}');
+    let mut response = reply::json(status(appended), body);
+    let mut location = Vec::with_capacity(40);
+    location.extend_from_slice(b"/events/at/");
+    push_number(&mut location, outcome.position.0);
+    if let Ok(location) = HeaderValue::from_maybe_shared(bytes::Bytes::from(location)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The answer to a batch.
+pub(super) fn many(names: &Names, appended: &Appended) -> Response<Reply> {
+    let mut body = Vec::with_capacity(names.text.len() + 48 * names.ends.len() + 48);
+    body.extend_from_slice(b"{\"events\":[");
+    for (place, (name, outcome)) in names.iter().zip(&appended.outcomes).enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(name);
+        push_outcome(&mut body, *outcome);
+        body.push(b'}');
+    }
+    body.push(b']');
+    push_durability(&mut body, appended.durability);
+    body.push(b'}');
+    reply::json(status(appended), body)
+}
+
+/// The answer to an empty batch.
+pub(super) fn nothing() -> Response<Reply> {
+    reply::json(StatusCode::OK, b"{\"events\":[]}".to_vec())
+}
+
+fn no_outcome() -> Problem {
+    Problem::new(Code::Internal, "the append was answered without an outcome; read it back")
+}
+
+/// A refusal for want of room.
+pub(crate) fn busy(busy: Busy) -> Problem {
+    let detail = format!("{busy}; the events were not stored");
+    Problem::new(Code::Busy, detail).retry_after(BUSY_RETRY_S)
+}
+
+/// A refusal by the write path. `batch`: say which item.
+pub(super) fn refused(error: AppendError, preconditions: &[Precondition], batch: bool) -> Problem {
+    match error {
+        AppendError::IdentityConflict { index, position } => conflict(index, position.0, batch),
+        AppendError::PreconditionFailed { failed, head } => {
+            let detail = format!(
+                "nothing was stored: {} of the preconditions did not hold; `failed` says what was \
+                 found, read again and decide anew",
+                failed.len()
+            );
+            Problem::new(Code::PreconditionFailed, detail)
+                .with_json("failed", &failures(&failed, preconditions))
+                .with_text("head", itoa::Buffer::new().format(head.0))
+        }
+        AppendError::Unsupported { index, reason } => {
+            let detail = format!("precondition {index}: {reason}");
+            Problem::new(Code::UnsupportedPrecondition, detail).with_number("index", index as u64)
+        }
+        AppendError::DiskFull => Problem::new(
+            Code::DiskFull,
+            "nothing was stored; reads go on, appends will when there is room again",
+        ),
+        AppendError::Unavailable { reason } => {
+            tracing::warn!(reason, "append refused");
+            Problem::new(Code::Unavailable, "nothing was stored; the server's log says why")
+                .retry_after(UNAVAILABLE_RETRY_S)
+        }
+        AppendError::OutcomeUnknown { reason } => {
+            tracing::warn!(reason, "outcome of an append unknown");
+            let detail = "read the events back, or send them again: that stores nothing twice";
+            Problem::new(Code::OutcomeUnknown, detail)
+        }
+    }
+}
+
+fn conflict(index: usize, position: u64, batch: bool) -> Problem {
+    let detail = format!(
+        "an event with this source and id but other content stands at position {position}; give \
+         a new event a new id"
+    );
+    let problem = Problem::new(Code::IdentityConflict, detail);
+    let problem = problem.with_text("position", itoa::Buffer::new().format(position));
+    if batch { problem.with_number("index", index as u64) } else { problem }
+}
+
+fn failures(failed: &[FailedPrecondition], preconditions: &[Precondition]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (place, failure) in failed.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"index\":");
+        push_number(&mut out, failure.index as u64);
+        if let Some(precondition) = preconditions.get(failure.index) {
+            out.extend_from_slice(b",\"precondition\":");
+            json::write_precondition(&mut out, precondition);
+        }
+        out.extend_from_slice(b",\"actual\":");
+        push_actual(&mut out, &failure.actual);
+        out.push(b'}');
+    }
+    out.push(b']');
+    out
+}
+
+fn push_actual(out: &mut Vec<u8>, actual: &Actual) {
+    let mut members = Vec::new();
+    let mut member = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
+        members.push(if members.is_empty() { b'{' } else { b',' });
+        push_string(&mut members, name);
+        members.push(b':');
+        write(&mut members);
+    };
+    if let Some(version) = actual.version {
+        member("version", &|out| push_number(out, version));
+    }
+    if let Some(count) = actual.count {
+        member("count", &|out| push_number(out, count));
+    }
+    if let Some(position) = actual.position {
+        member("position", &|out| push_position(out, position));
+    }
+    if let Some(id) = &actual.id {
+        member("id", &|out| push_string(out, id));
+    }
+    if let Some(source) = &actual.source {
+        member("source", &|out| push_string(out, source));
+    }
+    if members.is_empty() {
+        members.push(b'{');
+    }
+    out.append(&mut members);
+    out.push(b'}');
+}

@@ -1,0 +1,148 @@
+//! What a request says about all of its events: who traces them, how they are named, how strictly
+//! they are read.
+
+use annal_engine::Engine;
+use annal_event::{
+    Encoded, Event, EventError, Limits, Timestamp, Value,
+    json::{Fill, Strictness},
+};
+use http::HeaderMap;
+
+use crate::problem::{Code, Problem};
+
+/// Longest `Idempotency-Key` and longest `tracestate` (W3C Trace Context §3.3.1.5), in bytes.
+const KEY_BYTES_MAX: usize = 255;
+const TRACE_STATE_BYTES_MAX: usize = 512;
+
+/// Reads events of one request and encodes them.
+pub(super) struct Producer<'h> {
+    limits: Limits,
+    trace: Option<(&'h str, Option<&'h str>)>,
+    namer: Namer<'h>,
+    now: Timestamp,
+    strict: bool,
+}
+
+/// Makes ids for events without one.
+struct Namer<'h> {
+    engine: &'h Engine,
+    key: Option<&'h str>,
+    named: usize,
+}
+
+impl Namer<'_> {
+    fn next(&mut self) -> String {
+        self.named += 1;
+        match (self.key, self.named) {
+            (None, _) => self.engine.new_id(),
+            (Some(key), 1) => key.to_owned(),
+            (Some(key), n) => format!("{key}-{n}"),
+        }
+    }
+}
+
+impl<'h> Producer<'h> {
+    pub(super) fn new(
+        engine: &'h Engine,
+        headers: &'h HeaderMap,
+        strict: bool,
+    ) -> Result<Producer<'h>, Problem> {
+        let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
+        if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+            let detail = format!("Idempotency-Key is 1 to {KEY_BYTES_MAX} characters of ASCII");
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Ok(Producer {
+            limits: *engine.limits(),
+            trace: trace(headers),
+            namer: Namer { engine, key, named: 0 },
+            now: engine.now(),
+            strict,
+        })
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Gives `read` the strictness that this request asks for.
+    pub(super) fn with_strictness<T>(&mut self, read: impl FnOnce(&mut Strictness<'_>) -> T) -> T {
+        if self.strict {
+            return read(&mut Strictness::Strict);
+        }
+        let namer = &mut self.namer;
+        let mut id = || namer.next();
+        read(&mut Strictness::Lenient(Fill { id: &mut id, now: self.now }))
+    }
+
+    /// Reads one JSON event and encodes it.
+    pub(super) fn json<'e>(
+        &mut self,
+        text: &'e [u8],
+        encoded: &mut Encoded,
+    ) -> Result<Event<'e>, EventError> {
+        let event =
+            self.with_strictness(|strictness| annal_event::json::parse_event(text, strictness))?;
+        self.encode(event, encoded)
+    }
+
+    /// Checks an event and encodes it. Trace context of the request goes with an event that has none.
+    pub(super) fn encode<'e>(
+        &self,
+        mut event: Event<'e>,
+        encoded: &mut Encoded,
+    ) -> Result<Event<'e>, EventError> {
+        event.validate_producer()?;
+        if let Some((parent, state)) = self.trace
+            && event.extension("traceparent").is_none()
+        {
+            event.set_extension("traceparent".into(), Value::String(parent.to_owned().into()));
+            if let Some(state) = state {
+                event.set_extension("tracestate".into(), Value::String(state.to_owned().into()));
+            }
+        }
+        encoded.push_valid(&event, &self.limits)?;
+        Ok(event)
+    }
+}
+
+/// `traceparent` and `tracestate` (W3C Trace Context). What is not valid is passed over, as the
+/// standard says.
+fn trace(headers: &HeaderMap) -> Option<(&str, Option<&str>)> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = parent.split('-');
+    let mut hex = |length: usize| {
+        let part = parts.next()?;
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (part.len() == length && part.bytes().all(digit)).then_some(part)
+    };
+    let (version, trace, span) = (hex(2)?, hex(32)?, hex(16)?);
+    hex(2)?;
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    if version == "ff" || zero(trace) || zero(span) || (version == "00" && parent.len() != 55) {
+        return None;
+    }
+    let state = headers.get("tracestate").and_then(|state| state.to_str().ok());
+    Some((parent, state.filter(|state| !state.is_empty() && state.len() <= TRACE_STATE_BYTES_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_context_is_taken_only_when_valid() {
+        let with = |parent: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", http::HeaderValue::from_static(parent));
+            trace(&headers).is_some()
+        };
+        assert!(with("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        assert!(with("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"));
+        assert!(!with("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"));
+        assert!(!with("00-00000000000000000000000000000000-b7ad6b7169203331-01"));
+        assert!(!with("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        assert!(!with("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        assert!(!with("nonsense"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Cross-origin requests (WHATWG Fetch §3.2): off unless origins are given.
+
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use crate::{ServerOptions, reply::Reply, route::Route, service::no_content, shared::Shared};
+
+/// What a script may read besides the simple headers.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Location, Link, ETag, Retry-After, X-Request-Id, X-Total-Count, Content-Location",
+);
+
+/// What a script may send, unless it names headers itself.
+const ALLOWED: HeaderValue = HeaderValue::from_static(
+    "Accept, Authorization, Content-Type, Content-Encoding, Idempotency-Key, If-Match, \
+     If-None-Match, Last-Event-ID, Traceparent, Tracestate, X-API-Key, X-Request-Id",
+);
+
+const MAX_AGE_S: HeaderValue = HeaderValue::from_static("86400");
+
+/// Answers `OPTIONS`: what the route takes, and a preflight where one is allowed.
+pub(crate) fn options(shared: &Shared, asked: &HeaderMap, route: Route) -> Response<Reply> {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    let Ok(allow) = HeaderValue::from_str(&route.allow()) else { return response };
+    headers.insert(header::ALLOW, allow.clone());
+    let preflight = asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if preflight && origin(&shared.options, asked).is_some() {
+        let wanted = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let allowed = wanted.cloned().unwrap_or(ALLOWED);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_S);
+    }
+    response
+}
+
+/// Lets the origin of a request read the answer, if it is one that may.
+pub(crate) fn allow(options: &ServerOptions, asked: &HeaderMap, headers: &mut HeaderMap) {
+    if options.cors_origins.is_empty() {
+        return;
+    }
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin(options, asked) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+fn origin<'h>(options: &ServerOptions, asked: &'h HeaderMap) -> Option<&'h HeaderValue> {
+    let origin = asked.get(header::ORIGIN)?;
+    let may = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
+    options.cors_origins.iter().any(may).then_some(origin)
+}

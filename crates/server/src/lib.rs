@@ -1,0 +1,40 @@
+//! The wire: everything that knows HTTP. What a request means is the engine's business.
+//!
+//! ```text
+//! socket ─ server: connections ─ service: route, refuse, finish
+//!            ├ append   bodies in: events, batches, NDJSON ─▶ engine
+//!            ├ read     pages, single events, exports      ◀─ view
+//!            └ stream   server-sent events                 ◀─ subscription
+//! ```
+//!
+//! Refuses with typed problems only ([`Code`], listed in `docs/errors.md`), buffers nothing that
+//! has no bound, and holds nobody up with the disk.
+
+mod append;
+mod cors;
+mod health;
+mod inflate;
+mod intake;
+mod json_text;
+mod metrics;
+mod negotiate;
+mod options;
+mod pages;
+mod params;
+mod percent;
+mod problem;
+mod read;
+mod reply;
+mod route;
+mod server;
+mod service;
+mod shared;
+mod stream;
+mod wire;
+
+pub use options::ServerOptions;
+pub use pages::OPENAPI;
+pub use problem::Code;
+pub use route::{ROUTES, Route};
+pub use server::{Listener, Server};
+pub use shared::EngineSlot;

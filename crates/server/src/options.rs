@@ -1,0 +1,46 @@
+//! How a server is set up, and the bounds it keeps.
+
+use std::time::Duration;
+
+/// Everything that can be set about the wire. Bounds on events are the engine's
+/// ([`annal_event::Limits`]).
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Origins that browsers may call from; `*` is any. None: no CORS.
+    pub cors_origins: Vec<String>,
+    /// Connections open at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Live streams open at a time; more are told to come back.
+    pub streams_max: usize,
+    /// Batches and NDJSON bodies taken in at a time; more wait a moment, then are refused.
+    pub bulk_requests_max: usize,
+    /// Request line and headers together, in bytes.
+    pub header_bytes_max: usize,
+    /// How long a client may take to send its headers, and how long a connection may idle.
+    pub header_timeout: Duration,
+    /// How long a body may pause.
+    pub body_idle_timeout: Duration,
+    /// How long an idle stream goes without a heartbeat.
+    pub heartbeat_every: Duration,
+    /// How long a request with `min_position` waits.
+    pub position_wait_max: Duration,
+    /// How long requests and streams get to finish at shutdown.
+    pub grace: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> ServerOptions {
+        ServerOptions {
+            cors_origins: Vec::new(),
+            connections_max: 16_384,
+            streams_max: 10_000,
+            bulk_requests_max: 16,
+            header_bytes_max: 64 * 1024,
+            header_timeout: Duration::from_secs(30),
+            body_idle_timeout: Duration::from_secs(30),
+            heartbeat_every: Duration::from_secs(15),
+            position_wait_max: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Which path is served by what. The one table of routes: `api/openapi.json` is compared with it.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::{
+    percent,
+    problem::{Code, Problem},
+};
+
+/// What a path addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// A small page that says where to look.
+    Landing,
+    /// The reference as a page.
+    Docs,
+    /// The reference as a document.
+    OpenApi,
+    /// Whether it works.
+    Health,
+    /// Whether it runs.
+    Live,
+    /// Whether it serves.
+    Ready,
+    /// Prometheus metrics.
+    Metrics,
+    /// Append, and read pages.
+    Events,
+    /// The same pages under an older name.
+    Historic,
+    /// The live stream.
+    Stream,
+    /// One event by position or id, in a parameter.
+    Get,
+    /// One event by position.
+    At,
+    /// One event's data, in binary mode.
+    AtData,
+    /// One event by id.
+    Event,
+}
+
+/// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
+pub const ROUTES: &[(Route, &str, &[Method])] = &[
+    (Route::Landing, "/", &[Method::GET]),
+    (Route::Docs, "/docs", &[Method::GET]),
+    (Route::OpenApi, "/openapi.json", &[Method::GET]),
+    (Route::Health, "/health", &[Method::GET]),
+    (Route::Live, "/health/live", &[Method::GET]),
+    (Route::Ready, "/health/ready", &[Method::GET]),
+    (Route::Metrics, "/metrics", &[Method::GET]),
+    (Route::Events, "/events", &[Method::GET, Method::POST]),
+    (Route::Historic, "/events/historic", &[Method::GET]),
+    (Route::Stream, "/events/stream", &[Method::GET]),
+    (Route::Get, "/events/get", &[Method::GET]),
+    (Route::At, "/events/at/{position}", &[Method::GET]),
+    (Route::AtData, "/events/at/{position}/data", &[Method::GET]),
+    (Route::Event, "/events/{id}", &[Method::GET]),
+];
+
+impl Route {
+    /// The path, with `{…}` where a value stands.
+    pub fn path(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The methods it takes, without `HEAD` and `OPTIONS`.
+    pub fn methods(self) -> &'static [Method] {
+        self.row().2
+    }
+
+    fn row(self) -> &'static (Route, &'static str, &'static [Method]) {
+        ROUTES.iter().find(|row| row.0 == self).expect("every route stands in ROUTES")
+    }
+
+    /// Its place in [`ROUTES`], for counters.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whether it takes a method.
+    pub(crate) fn takes(self, method: &Method) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods().contains(method)
+    }
+
+    /// `GET, HEAD, POST, OPTIONS`.
+    pub(crate) fn allow(self) -> String {
+        let mut allow = String::new();
+        for method in self.methods() {
+            allow.push_str(method.as_str());
+            allow.push_str(if method == Method::GET { ", HEAD, " } else { ", " });
+        }
+        allow + "OPTIONS"
+    }
+}
+
+/// A route with the value in its path, if it has one.
+pub(crate) struct Matched<'p> {
+    pub(crate) route: Route,
+    pub(crate) value: Cow<'p, str>,
+}
+
+/// Finds what a path addresses. `/tenants/default` may stand in front of any path.
+pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
+    let path = within_tenant(path)?;
+    let plain = |route| Ok(Matched { route, value: Cow::Borrowed("") });
+    match path {
+        "/events" => return plain(Route::Events),
+        "/" | "" => return plain(Route::Landing),
+        _ => {}
+    }
+    let Some(rest) = path.strip_prefix("/events/") else {
+        let fixed = ROUTES.iter().find(|row| row.1 == path && !path.contains('{'));
+        return fixed.map_or_else(|| Err(nothing_at(path)), |row| plain(row.0));
+    };
+    match rest {
+        "historic" => plain(Route::Historic),
+        "stream" => plain(Route::Stream),
+        "get" => plain(Route::Get),
+        _ => match rest.strip_prefix("at/") {
+            Some(value) => match value.strip_suffix("/data") {
+                Some(value) => with_value(Route::AtData, path, value),
+                None => with_value(Route::At, path, value),
+            },
+            None => with_value(Route::Event, path, rest),
+        },
+    }
+}
+
+fn with_value<'p>(route: Route, path: &str, value: &'p str) -> Result<Matched<'p>, Problem> {
+    if value.is_empty() || value.contains('/') {
+        return Err(nothing_at(path));
+    }
+    let value = percent::decode(value.as_bytes(), false)
+        .ok_or_else(|| Problem::new(Code::InvalidParameter, "percent-encode the path as UTF-8"))?;
+    Ok(Matched { route, value })
+}
+
+fn within_tenant(path: &str) -> Result<&str, Problem> {
+    let Some(rest) = path.strip_prefix("/tenants/") else { return Ok(path) };
+    let (tenant, within) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    };
+    if tenant == "default" {
+        return Ok(within);
+    }
+    let detail = "this server has one tenant, `default`; leave `/tenants/…` out of the path";
+    Err(Problem::new(Code::TenantNotFound, detail).with_text("tenant", tenant))
+}
+
+fn nothing_at(path: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("nothing is served at {path}; /docs lists what is"))
+}

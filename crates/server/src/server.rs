@@ -1,0 +1,268 @@
+//! Listening, connections, and a shutdown that finishes what has begun.
+
+use std::{
+    future::Future, io, pin::pin, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use crate::{EngineSlot, ServerOptions, service, shared::Shared, wire::Wire};
+
+/// What an h2 client with prior knowledge sends first (RFC 9113 §3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Bytes that a connection buffers in either direction, besides the headers' own bound.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// h2: requests under way on one connection, and what a client may send ahead of being read.
+const H2_STREAMS_MAX: u32 = 256;
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Pause after a failed accept: there is no descriptor or no memory for another connection, and
+/// trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// Serves requests on any number of listeners.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+}
+
+/// What connections are told when the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Take no more requests, finish those under way.
+    Draining,
+    /// The time for that is over.
+    Ending,
+}
+
+impl Server {
+    /// A server for an engine that is, or will be, in the slot. Until it is, everything but
+    /// `/health…` and `/metrics` is answered with 503.
+    pub fn new(options: ServerOptions, slot: EngineSlot) -> Server {
+        let places = Arc::new(Semaphore::new(options.connections_max));
+        Server { shared: Arc::new(Shared::new(options, slot)), places }
+    }
+
+    /// Serves until `stop` is ready, then ends streams, finishes requests, and returns; after
+    /// [`ServerOptions::grace`] it returns anyway. Needs a multi-threaded tokio runtime.
+    pub async fn serve(self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+        let (phase, told) = watch::channel(Phase::Serving);
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(accept(self.clone_parts(told.clone()), listener)))
+            .collect();
+        drop(told);
+        stop.await;
+        for task in accepting {
+            task.abort();
+        }
+        self.shared.stop();
+        let _ = phase.send(Phase::Draining);
+        if timeout(self.shared.options.grace, phase.closed()).await.is_err() {
+            tracing::warn!("requests were still under way at the end of the grace period");
+            let _ = phase.send(Phase::Ending);
+            let _ = timeout(ACCEPT_PAUSE, phase.closed()).await;
+        }
+    }
+
+    fn clone_parts(&self, told: watch::Receiver<Phase>) -> Accepting {
+        Accepting { shared: Arc::clone(&self.shared), places: Arc::clone(&self.places), told }
+    }
+}
+
+/// What a listener needs.
+struct Accepting {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    told: watch::Receiver<Phase>,
+}
+
+/// What a connection needs.
+struct Connection {
+    shared: Arc<Shared>,
+    told: watch::Receiver<Phase>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.metrics.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn accept(accepting: Accepting, listener: Listener) {
+    loop {
+        // Before accepting: who finds no place waits in the system's backlog.
+        let Ok(place) = Arc::clone(&accepting.places).acquire_owned().await else { return };
+        let accepted = match &listener {
+            Listener::Tcp(listener) => tcp(listener, &accepting, place).await,
+            Listener::Unix(listener) => unix(listener, &accepting, place).await,
+        };
+        if let Err(error) = accepted
+            && !is_about_one_connection(&error)
+        {
+            tracing::warn!(%error, "cannot accept connections; trying again");
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn tcp(
+    listener: &TcpListener,
+    accepting: &Accepting,
+    place: OwnedSemaphorePermit,
+) -> io::Result<()> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    tokio::spawn(serve(accepting.connection(place), stream));
+    Ok(())
+}
+
+async fn unix(
+    listener: &UnixListener,
+    accepting: &Accepting,
+    place: OwnedSemaphorePermit,
+) -> io::Result<()> {
+    let (stream, _) = listener.accept().await?;
+    tokio::spawn(serve(accepting.connection(place), stream));
+    Ok(())
+}
+
+impl Accepting {
+    fn connection(&self, place: OwnedSemaphorePermit) -> Connection {
+        self.shared.metrics.connections.fetch_add(1, Relaxed);
+        let told = self.told.clone();
+        Connection { shared: Arc::clone(&self.shared), told, _place: place }
+    }
+}
+
+async fn serve<S>(connection: Connection, mut stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let patience = connection.shared.options.header_timeout;
+    let mut told = connection.told.clone();
+    let begun = tokio::select! {
+        begun = timeout(patience, first_bytes(&mut stream)) => begun,
+        _ = told.wait_for(|phase| *phase != Phase::Serving) => return,
+    };
+    let Ok(Ok(prefix)) = begun else { return };
+    if prefix.is_empty() {
+        return;
+    }
+    let is_h2 = prefix.starts_with(H2_PREFACE);
+    let wire = Wire::new(stream, prefix);
+    let served = if is_h2 { h2(&connection, wire).await } else { h1(&connection, wire).await };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Reads until it is clear whether this is the h2 preface.
+async fn first_bytes<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::with_capacity(1_024);
+    while stream.read_buf(&mut bytes).await? > 0 {
+        let undecided = bytes.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(&bytes);
+        if !undecided {
+            break;
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+async fn h1<S>(connection: &Connection, wire: Wire<S>) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = &connection.shared;
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.options.header_timeout)
+        .max_buf_size(shared.options.header_bytes_max.max(BUFFER_BYTES_MAX))
+        .serve_connection(wire, service_fn(|request| answer(shared, request)));
+    let mut served = pin!(served);
+    let mut told = connection.told.clone();
+    tokio::select! {
+        done = served.as_mut() => return done,
+        _ = told.wait_for(|phase| *phase != Phase::Serving) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    tokio::select! {
+        done = served => done,
+        _ = told.wait_for(|phase| *phase == Phase::Ending) => Ok(()),
+    }
+}
+
+async fn h2<S>(connection: &Connection, wire: Wire<S>) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = &connection.shared;
+    let owned = Arc::clone(shared);
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER_BYTES_MAX)
+        .max_header_list_size(shared.options.header_bytes_max as u32)
+        .keep_alive_interval(H2_PING_EVERY)
+        .serve_connection(
+            wire,
+            service_fn(move |request| {
+                let shared = Arc::clone(&owned);
+                async move { answer(&shared, request).await }
+            }),
+        );
+    let mut served = pin!(served);
+    let mut told = connection.told.clone();
+    tokio::select! {
+        done = served.as_mut() => return done,
+        _ = told.wait_for(|phase| *phase != Phase::Serving) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    tokio::select! {
+        done = served => done,
+        _ = told.wait_for(|phase| *phase == Phase::Ending) => Ok(()),
+    }
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<hyper::Response<crate::reply::Reply>, std::convert::Infallible> {
+    Ok(service::serve(Arc::clone(shared), request).await)
+}

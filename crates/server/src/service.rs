@@ -1,0 +1,196 @@
+//! One request: what it addresses, who answers, what goes with every answer.
+
+use std::{sync::Arc, time::Instant};
+
+use annal_engine::Engine;
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts,
+};
+use hyper::body::Incoming;
+
+use crate::{
+    append, cors, health,
+    intake::drain,
+    metrics::Operation,
+    pages,
+    problem::{Code, Problem},
+    read::{one, page},
+    reply::{self, Reply},
+    route::{self, Matched, Route},
+    shared::Shared,
+    stream,
+};
+
+/// Longest request target, in bytes.
+const URI_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest `X-Request-Id` that is taken over.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers a request. Never fails: a refusal is an answer.
+pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Reply> {
+    let begun = Instant::now();
+    let (head, body) = request.into_parts();
+    let mut route = Route::Landing;
+    let answer = match addressed(&head) {
+        Ok(matched) => {
+            route = matched.route;
+            dispatch(&shared, &head, &matched, body).await
+        }
+        Err(problem) => {
+            discard(&head, body);
+            Err(problem)
+        }
+    };
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(problem) => {
+            shared.metrics.refused(problem.code());
+            problem.into()
+        }
+    };
+    finish(&shared, &head, &mut response);
+    let operation = Operation::of(route, head.method == Method::POST);
+    shared.metrics.answered(route, operation, response.status(), begun.elapsed());
+    response
+}
+
+fn addressed(head: &Parts) -> Result<Matched<'_>, Problem> {
+    let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if length > URI_BYTES_MAX {
+        let detail = format!("a request target may have {URI_BYTES_MAX} bytes");
+        return Err(Problem::new(Code::UriTooLong, detail));
+    }
+    if let Some(expect) = head.headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Problem::new(Code::ExpectationFailed, "only `100-continue` is understood"));
+    }
+    route::find(head.uri.path())
+}
+
+async fn dispatch(
+    shared: &Arc<Shared>,
+    head: &Parts,
+    matched: &Matched<'_>,
+    body: Incoming,
+) -> Result<Response<Reply>, Problem> {
+    let route = matched.route;
+    if head.method == Method::OPTIONS {
+        discard(head, body);
+        return Ok(cors::options(shared, &head.headers, route));
+    }
+    if !route.takes(&head.method) {
+        discard(head, body);
+        return Err(wrong_method(head, route));
+    }
+    match route {
+        Route::Live => return Ok(health::live()),
+        Route::Ready => return health::ready(shared),
+        Route::Health => return Ok(health::health(shared)),
+        Route::Metrics => return Ok(health::metrics(shared)),
+        _ => {}
+    }
+    let Some(engine) = shared.slot.get() else {
+        discard(head, body);
+        return Err(health::starting());
+    };
+    if route == Route::Events && head.method == Method::POST {
+        return append::append(shared, engine, head, body).await;
+    }
+    discard(head, body);
+    // Boxed, because a connection keeps room for the largest future it may run.
+    Box::pin(look(shared, engine, head, matched)).await
+}
+
+/// Everything that only reads.
+async fn look(
+    shared: &Arc<Shared>,
+    engine: &Engine,
+    head: &Parts,
+    matched: &Matched<'_>,
+) -> Result<Response<Reply>, Problem> {
+    match matched.route {
+        Route::Events | Route::Historic => page::read(shared, engine, head).await,
+        Route::Stream => stream::open(shared, engine, head).await,
+        Route::Get => one::get_by_parameter(shared, engine, head).await,
+        Route::At => one::at(shared, engine, head, &matched.value).await,
+        Route::AtData => one::data(shared, engine, head, &matched.value).await,
+        Route::Event => one::by_id(shared, engine, head, &matched.value).await,
+        Route::Landing => Ok(pages::landing()),
+        Route::Docs => Ok(pages::docs()),
+        Route::OpenApi => Ok(pages::openapi()),
+        Route::Live | Route::Ready | Route::Health | Route::Metrics => {
+            Err(Problem::new(Code::Internal, "this route is answered elsewhere"))
+        }
+    }
+}
+
+/// Takes in a body that nobody reads, unless its sender waits to be asked for it.
+fn discard(head: &Parts, body: Incoming) {
+    if !head.headers.contains_key(header::EXPECT) {
+        drain(body);
+    }
+}
+
+fn wrong_method(head: &Parts, route: Route) -> Problem {
+    let allow = route.allow();
+    let detail = format!("{} takes {allow}, not {}", route.path(), head.method);
+    let problem = Problem::new(Code::MethodNotAllowed, detail);
+    match HeaderValue::from_str(&allow) {
+        Ok(allow) => problem.with_header(header::ALLOW, allow),
+        Err(_) => problem,
+    }
+}
+
+/// What goes with every answer.
+fn finish(shared: &Shared, head: &Parts, response: &mut Response<Reply>) {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    let headers = response.headers_mut();
+    if let Some(id) = head.headers.get(REQUEST_ID).filter(|id| is_request_id(id)) {
+        headers.insert(REQUEST_ID, id.clone());
+    } else if failed && let Some(engine) = shared.slot.get() {
+        // So that a report of a failure can be found in the log.
+        if let Ok(id) = HeaderValue::from_str(&engine.new_id()) {
+            headers.insert(REQUEST_ID, id);
+        }
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    cors::allow(&shared.options, &head.headers, headers);
+    if response.status().is_server_error() {
+        let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        tracing::warn!(
+            method = %head.method,
+            path = head.uri.path(),
+            status = response.status().as_u16(),
+            request_id = id.unwrap_or_default(),
+            "request failed"
+        );
+    }
+    if head.method == Method::HEAD {
+        without_body(response);
+    }
+}
+
+fn is_request_id(id: &HeaderValue) -> bool {
+    let visible = |byte: &u8| byte.is_ascii_graphic();
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(visible)
+}
+
+fn without_body(response: &mut Response<Reply>) {
+    let length = match response.body() {
+        Reply::Whole(Some(bytes)) => Some(bytes.len()),
+        _ => None,
+    };
+    *response.body_mut() = Reply::none();
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// `204`, for requests that only ask what is possible.
+pub(crate) fn no_content() -> Response<Reply> {
+    reply::empty(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,126 @@
+//! What all connections share.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use annal_engine::{Engine, EventSource};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::{
+    ServerOptions,
+    metrics::Metrics,
+    problem::{Code, Problem},
+    stream::audience::Audiences,
+};
+
+/// How long a batch waits for its turn.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Readers that may be at the disk at a time: they share it with the writer.
+const READERS_MAX: usize = 2;
+
+/// Where the engine will be, once its data directory is open. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSlot {
+    engine: Arc<OnceLock<Engine>>,
+}
+
+impl EngineSlot {
+    /// A slot that nothing is in yet.
+    pub fn new() -> EngineSlot {
+        EngineSlot::default()
+    }
+
+    /// Puts the engine in; from now on requests are served. A second one is dropped.
+    pub fn fill(&self, engine: Engine) {
+        if self.engine.set(engine).is_err() {
+            tracing::error!("a second engine was offered and dropped");
+        }
+    }
+
+    /// The engine, once it is there.
+    pub fn get(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: ServerOptions,
+    pub(crate) slot: EngineSlot,
+    pub(crate) metrics: Metrics,
+    pub(crate) audiences: Audiences,
+    /// Reads that may go to the disk take one each.
+    pub(crate) readers: Arc<Semaphore>,
+    bulk: Semaphore,
+    streams: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
+        Shared {
+            bulk: Semaphore::new(options.bulk_requests_max),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            streams: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            metrics: Metrics::default(),
+            audiences: Audiences::default(),
+            options,
+            slot,
+        }
+    }
+
+    /// Leave to take a batch in, of which only so many are held at a time.
+    pub(crate) async fn bulk_turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        match tokio::time::timeout(TURN_WAIT_MAX, self.bulk.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "too many batches are coming in; send this one again";
+                Err(Problem::new(Code::Busy, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Live streams open now.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Relaxed)
+    }
+
+    /// A place among the live streams, if there is one.
+    pub(crate) fn stream_place(self: &Arc<Self>) -> Option<StreamPlace> {
+        let taken = self.streams.fetch_add(1, Relaxed);
+        let place = StreamPlace { shared: Arc::clone(self) };
+        (taken < self.options.streams_max).then_some(place)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Tells live streams to end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        if let Some(engine) = self.slot.get() {
+            engine.view().bell().ring();
+        }
+    }
+}
+
+/// Counts a live stream for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct StreamPlace {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.shared.streams.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,139 @@
+//! Streams that ask for the same thing share what is encoded for them.
+//!
+//! When many wait at the head, the first one woken reads and encodes what is new; the others find
+//! it by their cursor. What is kept is the newest few chunks of each audience, so a client that
+//! lags costs nothing here: it reads for itself.
+
+use std::sync::{Arc, Weak};
+
+use annal_event::{Position, Query};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Chunks kept for an audience.
+const CHUNKS_MAX: usize = 8;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) query: Query,
+    pub(crate) system: bool,
+    pub(crate) names: Names,
+}
+
+/// What the messages of events are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// `delta`
+    Delta,
+    /// As the event's type.
+    Type,
+    /// Nothing, so that `EventSource.onmessage` gets them.
+    None,
+}
+
+/// What followed right after a cursor, encoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    /// The cursor it follows.
+    pub(crate) after: Position,
+    /// The cursor after it.
+    pub(crate) looked: Position,
+    /// Messages; empty if nothing matched.
+    pub(crate) bytes: Bytes,
+}
+
+/// Clients that ask for the same thing.
+#[derive(Debug)]
+pub(crate) struct Audience {
+    pub(crate) asked: Asked,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    chunks: Vec<Chunk>,
+    /// Where the next one goes, over the oldest.
+    next: usize,
+}
+
+impl Audience {
+    /// What somebody else has already encoded after a cursor.
+    pub(crate) fn find(&self, after: Position) -> Option<Chunk> {
+        let recent = self.recent.lock();
+        recent.chunks.iter().find(|chunk| chunk.after == after).cloned()
+    }
+
+    /// Keeps a chunk for the others, if there are any.
+    pub(crate) fn keep(self: &Arc<Self>, chunk: &Chunk) {
+        if Arc::strong_count(self) < 2 {
+            return;
+        }
+        let mut recent = self.recent.lock();
+        let next = recent.next;
+        match recent.chunks.get_mut(next) {
+            Some(oldest) => *oldest = chunk.clone(),
+            None => recent.chunks.push(chunk.clone()),
+        }
+        recent.next = (next + 1) % CHUNKS_MAX;
+    }
+}
+
+/// All audiences there are.
+#[derive(Debug, Default)]
+pub(crate) struct Audiences {
+    all: Mutex<Vec<Weak<Audience>>>,
+}
+
+impl Audiences {
+    /// The audience that asks for this, a new one if there is none.
+    pub(crate) fn join(&self, asked: Asked) -> Arc<Audience> {
+        let mut all = self.all.lock();
+        let mut found = None;
+        all.retain(|weak| {
+            let Some(audience) = weak.upgrade() else { return false };
+            if found.is_none() && audience.asked == asked {
+                found = Some(audience);
+            }
+            true
+        });
+        found.unwrap_or_else(|| {
+            let audience = Arc::new(Audience { asked, recent: Mutex::default() });
+            all.push(Arc::downgrade(&audience));
+            audience
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(names: Names) -> Asked {
+        Asked { query: Query::all(), system: false, names }
+    }
+
+    fn chunk(after: u64) -> Chunk {
+        let (after, looked) = (Position(after), Position(after + 1));
+        Chunk { after, looked, bytes: Bytes::from_static(b"x") }
+    }
+
+    #[test]
+    fn who_asks_the_same_shares() {
+        let audiences = Audiences::default();
+        let first = audiences.join(asked(Names::Delta));
+        first.keep(&chunk(1));
+        assert!(first.find(Position(1)).is_none(), "nobody to keep it for");
+        let second = audiences.join(asked(Names::Delta));
+        first.keep(&chunk(1));
+        assert_eq!(second.find(Position(1)).map(|chunk| chunk.looked), Some(Position(2)));
+        assert!(audiences.join(asked(Names::None)).find(Position(1)).is_none());
+        for after in 2..=CHUNKS_MAX as u64 + 1 {
+            first.keep(&chunk(after));
+        }
+        assert!(second.find(Position(1)).is_none(), "the oldest makes room");
+        drop((first, second));
+        audiences.join(asked(Names::Type));
+        assert!(audiences.all.lock().len() <= 2, "empty audiences are forgotten");
+    }
+}

@@ -1,0 +1,163 @@
+//! Where a stream begins: cursors in all the forms in which clients bring them (API.md §4).
+
+use std::sync::Arc;
+
+use annal_engine::Engine;
+use annal_event::{Position, Timestamp};
+use http::HeaderMap;
+
+use crate::{
+    params::{Params, invalid},
+    problem::{Code, Problem},
+    read::{failed, off_the_reactor},
+};
+
+/// Where a client wants to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// As new: a snapshot, if one is wanted, then what comes.
+    New,
+    /// Right after a position it has seen. With an epoch, the position is of another log.
+    After {
+        /// The last position it has seen.
+        position: Position,
+        /// The text after the dot.
+        epoch: bool,
+    },
+    /// Before the first event.
+    Earliest,
+    /// With what comes.
+    Latest,
+    /// With the first event recorded at or after a time.
+    Since(Timestamp),
+}
+
+/// Why a cursor could not be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reset {
+    pub(super) reason: &'static str,
+    pub(super) requested: Position,
+}
+
+impl Start {
+    /// The first of `Last-Event-ID`, `lastEventId` or `last_event_id`, `checkpoint`, `from`.
+    pub(super) fn read(params: &mut Params<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
+        let by_header = match headers.get("last-event-id") {
+            Some(value) => by_header(value.as_bytes())?,
+            None => None,
+        };
+        let mut start = by_header;
+        for name in ["lastEventId", "last_event_id", "checkpoint"] {
+            let text = params.take(name)?.filter(|text| !text.is_empty());
+            let given = text.map(|text| seen(&text).ok_or_else(|| not_a_cursor(name)));
+            start = start.or(given.transpose()?);
+        }
+        let from = params.take("from")?;
+        let from = from.map(|text| from_text(&text).ok_or_else(not_a_beginning)).transpose()?;
+        Ok(start.or(from).unwrap_or(Start::New))
+    }
+}
+
+fn by_header(value: &[u8]) -> Result<Option<Start>, Problem> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let start = std::str::from_utf8(value).ok().and_then(seen);
+    let detail = "Last-Event-ID is the id of an event of this stream: a position";
+    start.map(Some).ok_or_else(|| Problem::new(Code::InvalidRequest, detail))
+}
+
+/// `<position>` or `<position>.<epoch>`
+fn seen(text: &str) -> Option<Start> {
+    let (position, epoch) = match text.split_once('.') {
+        Some((position, epoch)) if !epoch.is_empty() => (position, true),
+        Some(_) => return None,
+        None => (text, false),
+    };
+    Some(Start::After { position: position.parse().ok()?, epoch })
+}
+
+fn from_text(text: &str) -> Option<Start> {
+    match text {
+        "earliest" => Some(Start::Earliest),
+        "latest" => Some(Start::Latest),
+        _ => seen(text).or_else(|| text.parse().ok().map(Start::Since)),
+    }
+}
+
+fn not_a_cursor(name: &str) -> Problem {
+    invalid(name, format_args!("`{name}` is the id of an event of this stream: a position"))
+}
+
+fn not_a_beginning() -> Problem {
+    invalid(
+        "from",
+        "`from` is `earliest`, `latest`, a position, or a time such as 2026-01-15T10:30:00Z",
+    )
+}
+
+/// The cursor to go on from, if there is one, and what to say of one that cannot be taken up.
+pub(super) async fn resolve(
+    engine: &Engine,
+    start: &Start,
+) -> Result<(Option<Position>, Option<Reset>), Problem> {
+    let head = engine.head();
+    Ok(match *start {
+        Start::New => (None, None),
+        Start::Earliest => (Some(Position::ZERO), None),
+        Start::Latest => (Some(head), None),
+        // No log of ours has an epoch yet, so a cursor with one comes from another.
+        Start::After { position, epoch: true } => {
+            (None, Some(Reset { reason: "epoch", requested: position }))
+        }
+        Start::After { position, .. } if position > head => {
+            (None, Some(Reset { reason: "ahead", requested: position }))
+        }
+        Start::After { position, .. } => (Some(position), None),
+        Start::Since(time) => {
+            let view = Arc::clone(engine.view());
+            let first = off_the_reactor(move || view.position_at(time)).await?;
+            (Some(first.map_err(|error| failed(&error))?.prev()), None)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(query: &str, header: Option<&'static str>) -> Result<Start, Code> {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert("last-event-id", http::HeaderValue::from_static(header));
+        }
+        let mut params = Params::parse(Some(query)).expect("a query");
+        Start::read(&mut params, &headers).map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn the_nearest_cursor_wins() {
+        let after = |position| Start::After { position: Position(position), epoch: false };
+        let all = "from=1&checkpoint=2&lastEventId=3";
+        assert_eq!(start(all, Some("4")), Ok(after(4)));
+        assert_eq!(start(all, None), Ok(after(3)));
+        assert_eq!(start("from=1&checkpoint=2", Some("")), Ok(after(2)));
+        assert_eq!(start("last_event_id=7", None), Ok(after(7)));
+        assert_eq!(start("from=latest", None), Ok(Start::Latest));
+        assert_eq!(
+            start("from=1970-01-01T00:00:01Z", None),
+            Ok(Start::Since(Timestamp(1_000_000)))
+        );
+        assert_eq!(start("", None), Ok(Start::New));
+        let epoch = Start::After { position: Position(7), epoch: true };
+        assert_eq!(start("from=7.2", None), Ok(epoch));
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        assert_eq!(start("", Some("abc")), Err(Code::InvalidRequest));
+        assert_eq!(start("lastEventId=-1", None), Err(Code::InvalidParameter));
+        assert_eq!(start("from=yesterday", None), Err(Code::InvalidParameter));
+        assert_eq!(start("checkpoint=7.", None), Err(Code::InvalidParameter));
+    }
+}

@@ -1,0 +1,74 @@
+//! Messages of a stream other than events themselves.
+
+use annal_event::Position;
+
+use super::{cursor::Reset, snapshot::Truncated};
+use crate::json_text::{push_number, push_position};
+
+/// Nothing was sent for a while. No blank line after it: some clients dispatch an empty message
+/// on one.
+pub(super) const HEARTBEAT: &[u8] = b":hb\n";
+
+/// Reconnection times are spread over this, in milliseconds, so that clients do not all come back
+/// at once.
+const RETRY_MS_MIN: u64 = 2_000;
+const RETRY_MS_SPREAD: u64 = 3_001;
+
+/// `retry:` as a line of its own, part of whatever message comes next.
+pub(super) fn retry(random: u64) -> Vec<u8> {
+    let mut out = b"retry: ".to_vec();
+    push_number(&mut out, RETRY_MS_MIN + random % RETRY_MS_SPREAD);
+    out.push(b'\n');
+    out
+}
+
+/// The newest events only; so many older ones match too.
+pub(super) fn push_truncated(out: &mut Vec<u8>, truncated: &Truncated) {
+    out.extend_from_slice(b"event: truncated\ndata: {\"omitted\":");
+    push_number(out, truncated.omitted);
+    out.extend_from_slice(b",\"first\":");
+    push_position(out, truncated.first);
+    out.extend_from_slice(b"}\n\n");
+}
+
+/// A cursor that cannot be taken up. With `id`, the client's cursor becomes the head: nothing that
+/// follows would set it.
+pub(super) fn push_reset(out: &mut Vec<u8>, reset: &Reset, head: Position, id: bool) {
+    out.extend_from_slice(b"event: reset\ndata: {\"reason\":\"");
+    out.extend_from_slice(reset.reason.as_bytes());
+    out.extend_from_slice(b"\",\"requested\":");
+    push_position(out, reset.requested);
+    out.extend_from_slice(b",\"earliest\":");
+    push_position(out, Position::FIRST);
+    out.extend_from_slice(b",\"head\":");
+    push_position(out, head);
+    out.extend_from_slice(b"}\n");
+    if id {
+        push_id(out, head);
+    }
+    out.push(b'\n');
+}
+
+/// Everything up to here has been looked at and did not match.
+pub(super) fn push_checkpoint(out: &mut Vec<u8>, position: Position) {
+    out.extend_from_slice(b"event: checkpoint\ndata: {\"position\":");
+    push_position(out, position);
+    out.extend_from_slice(b"}\n");
+    push_id(out, position);
+    out.push(b'\n');
+}
+
+pub(super) fn push_id(out: &mut Vec<u8>, position: Position) {
+    out.extend_from_slice(b"id: ");
+    push_number(out, position.0);
+    out.push(b'\n');
+}
+
+/// Too many streams: come back later.
+pub(super) fn busy(random: u64, streams: usize) -> Vec<u8> {
+    let mut out = retry(random);
+    out.extend_from_slice(b"event: busy\ndata: {\"streams\":");
+    push_number(&mut out, streams as u64);
+    out.extend_from_slice(b"}\n\n");
+    out
+}

@@ -1,0 +1,12 @@
+//! The wire as clients see it: real sockets, a real engine in a temporary directory.
+
+mod append;
+mod client;
+mod contract;
+mod fixture;
+mod http;
+mod limits;
+mod ndjson;
+mod read;
+mod sse;
+mod stream;

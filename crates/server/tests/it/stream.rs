@@ -1,0 +1,246 @@
+//! Live streams.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use annal_engine::EngineOptions;
+use annal_server::ServerOptions;
+
+use crate::{
+    fixture::{Served, event},
+    sse::{EventSource, Message},
+};
+
+fn post(served: &Served, n: usize) {
+    let request = format!("POST /events\ncontent-type: application/json\n\n{}", event(n));
+    assert_eq!(served.send(&request).status, 201);
+}
+
+fn named(message: &Message) -> (&str, &str) {
+    (&message.name, &message.id)
+}
+
+#[test]
+fn snapshot_then_deltas() {
+    let served = Served::new();
+    served.seed(3);
+    let mut stream = EventSource::open(&served, "/events/stream", "");
+    let snapshot = stream.message();
+    assert_eq!(named(&snapshot), ("snapshot", "3"));
+    assert_eq!(snapshot.json().as_array().map(Vec::len), Some(3));
+    assert!(stream.retry.is_some_and(|ms| (2_000..=5_000).contains(&ms)), "{:?}", stream.retry);
+    for n in 4..=6 {
+        post(&served, n);
+        let delta = stream.message();
+        assert_eq!(named(&delta), ("delta", n.to_string().as_str()));
+        assert_eq!(delta.json()["id"], format!("e{n}"));
+    }
+    assert_eq!(stream.blanks, 0);
+}
+
+#[test]
+fn an_empty_log_has_an_empty_snapshot() {
+    let served = Served::new();
+    let mut stream = EventSource::open(&served, "/events", "");
+    assert_eq!(
+        stream.message(),
+        Message { name: "snapshot".to_owned(), data: "[]".to_owned(), id: "0".to_owned() }
+    );
+}
+
+#[test]
+fn a_long_snapshot_is_one_message() {
+    let served = Served::new();
+    served.seed(6_000);
+    let mut stream = EventSource::open(&served, "/events/stream?subject=s&recursive=true", "");
+    let snapshot = stream.message();
+    assert_eq!(named(&snapshot), ("snapshot", "6000"));
+    let events = snapshot.json();
+    let events = events.as_array().expect("an array");
+    assert_eq!(events.len(), 6_000);
+    for (place, event) in events.iter().enumerate() {
+        assert_eq!(event["position"], (place + 1).to_string());
+    }
+}
+
+#[test]
+fn a_limit_says_what_it_leaves_out() {
+    let served = Served::new();
+    served.seed(10);
+    let mut stream = EventSource::open(&served, "/events/stream?limit=2&type=t.1", "");
+    let truncated = stream.message();
+    assert_eq!(truncated.name, "truncated");
+    assert_eq!(truncated.data, "{\"omitted\":3,\"first\":\"7\"}");
+    assert_eq!(stream.message().json().as_array().map(Vec::len), Some(2));
+    let mut stream = EventSource::open(&served, "/events/stream?limit=4", "");
+    assert_eq!(stream.message().data, "{\"omitted\":6,\"first\":\"7\"}");
+    let mut whole = EventSource::open(&served, "/events/stream?limit=10", "");
+    assert_eq!(whole.message().name, "snapshot");
+}
+
+#[test]
+fn every_form_of_cursor() {
+    let served = Served::new();
+    served.seed(5);
+    for (path, headers) in [
+        ("/events/stream", "Last-Event-ID: 3\r\n"),
+        ("/events/stream?lastEventId=3", ""),
+        ("/events/stream?last_event_id=3", ""),
+        ("/events/stream?checkpoint=3&from=earliest", ""),
+        ("/events/stream?from=3", ""),
+        ("/events/stream?lastEventId=1", "Last-Event-ID: 3\r\n"),
+    ] {
+        let mut stream = EventSource::open(&served, path, headers);
+        assert_eq!(named(&stream.message()), ("delta", "4"), "{path} {headers}");
+        assert_eq!(named(&stream.message()), ("delta", "5"), "{path} {headers}");
+    }
+    for path in ["/events/stream?from=earliest", "/events/stream?from=2000-01-01T00:00:00Z"] {
+        let mut stream = EventSource::open(&served, path, "");
+        assert_eq!(named(&stream.message()), ("delta", "1"), "{path}");
+    }
+    let mut latest = EventSource::open(&served, "/events/stream?from=latest", "");
+    let mut none = EventSource::open(&served, "/events/stream?snapshot=none", "");
+    post(&served, 6);
+    assert_eq!(named(&latest.message()), ("delta", "6"));
+    assert_eq!(named(&none.message()), ("delta", "6"));
+}
+
+#[test]
+fn a_cursor_ahead_is_reset() {
+    let served = Served::new();
+    served.seed(2);
+    let mut stream = EventSource::open(&served, "/events/stream", "Last-Event-ID: 9\r\n");
+    let reset = stream.message();
+    assert_eq!(reset.name, "reset");
+    assert_eq!(
+        reset.data,
+        "{\"reason\":\"ahead\",\"requested\":\"9\",\"earliest\":\"1\",\"head\":\"2\"}"
+    );
+    assert_eq!(named(&stream.message()), ("snapshot", "2"));
+    let path = "/events/stream?snapshot=none&lastEventId=1.7";
+    let mut stream = EventSource::open(&served, path, "");
+    let reset = stream.message();
+    assert_eq!((named(&reset), &reset.json()["reason"]), (("reset", "2"), &"epoch".into()));
+    post(&served, 3);
+    assert_eq!(named(&stream.message()), ("delta", "3"));
+}
+
+#[test]
+fn names_of_messages() {
+    let served = Served::new();
+    served.seed(1);
+    let first = |names: &str| {
+        EventSource::open(&served, &format!("/events/stream?from=0&names={names}"), "").message()
+    };
+    assert_eq!(named(&first("type")), ("t.1", "1"));
+    assert_eq!(named(&first("none")), ("message", "1"));
+    let code = |query: &str| served.send(&format!("GET /events/stream?{query}")).code();
+    assert_eq!(code("names=odd"), "invalid-parameter");
+    assert_eq!(code("snapshot=resources"), "unsupported-snapshot");
+    assert_eq!(code("snapshot=odd"), "invalid-parameter");
+    assert_eq!(code("lastEventId=x"), "invalid-parameter");
+    assert_eq!(served.send("GET /events/stream\nlast-event-id: x").code(), "invalid-request");
+}
+
+#[test]
+fn line_ends_within_data_are_escaped() {
+    let served = Served::new();
+    let request = "POST /events\ncontent-type: application/json\n\n\
+        {\"source\":\"a\",\"type\":\"t\",\"data\":\"a\u{2028}b\u{2029}c\u{85}d\\n\"}";
+    assert_eq!(served.send(request).status, 201);
+    let mut stream = EventSource::open(&served, "/events/stream", "");
+    let snapshot = stream.message();
+    assert_eq!(snapshot.json()[0]["data"], "a\u{2028}b\u{2029}c\u{85}d\n");
+    assert!(!snapshot.data.contains(['\u{2028}', '\u{2029}', '\u{85}']), "{}", snapshot.data);
+}
+
+#[test]
+fn catching_up_from_far_behind_has_no_gap() {
+    let served = Served::new();
+    served.seed(9_000);
+    let mut stream = EventSource::open(&served, "/events/stream?from=earliest", "");
+    for n in 1..=4_500 {
+        assert_eq!(stream.message().id, n.to_string());
+    }
+    post(&served, 9_001);
+    for n in 4_501..=9_001 {
+        assert_eq!(stream.message().id, n.to_string());
+    }
+}
+
+fn impatient(options: ServerOptions) -> ServerOptions {
+    ServerOptions { heartbeat_every: Duration::from_millis(100), ..options }
+}
+
+#[test]
+fn an_idle_stream_has_a_heartbeat() {
+    let served = Served::with(impatient(ServerOptions::default()), EngineOptions::default());
+    let mut stream = EventSource::open(&served, "/events/stream?from=latest", "");
+    let begun = Instant::now();
+    assert_eq!(stream.comment(), "hb");
+    assert_eq!(stream.comment(), "hb");
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert!(stream.raw.ends_with(b":hb\n") && !stream.raw.ends_with(b"\n\n"));
+    post(&served, 1);
+    assert_eq!(named(&stream.message()), ("delta", "1"));
+    assert_eq!(stream.blanks, 0);
+}
+
+#[test]
+fn a_filter_that_matches_little_moves_the_cursor() {
+    let served = Served::with(impatient(ServerOptions::default()), EngineOptions::default());
+    served.seed(1_500);
+    let path = "/events/stream?from=earliest&type=never";
+    let checkpoint = EventSource::open(&served, path, "").message();
+    assert_eq!(named(&checkpoint), ("checkpoint", "1500"));
+    assert_eq!(checkpoint.data, "{\"position\":\"1500\"}");
+}
+
+#[test]
+fn too_many_streams() {
+    let options = ServerOptions { streams_max: 1, ..ServerOptions::default() };
+    let served = Served::with(options, EngineOptions::default());
+    let mut first = EventSource::open(&served, "/events/stream", "");
+    assert_eq!(first.message().name, "snapshot");
+    let second = served.send("GET /events/stream");
+    assert_eq!((second.status, second.header("content-type")), (200, Some("text/event-stream")));
+    let text = second.text();
+    assert!(text.starts_with("retry: ") && text.contains("\nevent: busy\ndata: {"), "{text}");
+    let strict = served.send("GET /events/stream?strict=1");
+    assert_eq!((strict.status, strict.code().as_str()), (503, "too-many-streams"));
+    drop(first);
+    let free = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        let mut client = served.client();
+        client.write(b"GET /events/stream?strict=1 HTTP/1.1\r\nhost: t\r\n\r\n");
+        client.answer_head().status == 200
+    });
+    assert!(free, "a stream that has gone makes room");
+}
+
+#[test]
+fn streams_are_ended_at_shutdown() {
+    let mut served = Served::new();
+    served.seed(1);
+    let mut stream = EventSource::open(&served, "/events/stream", "");
+    assert_eq!(stream.message().name, "snapshot");
+    let mut idle = served.client();
+    assert_eq!(idle.send("GET /health/live").status, 200);
+    let mut begun_before = served.client();
+    begun_before.write(
+        b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n\
+          content-length: 25\r\n\r\n{",
+    );
+    thread::sleep(Duration::from_millis(50));
+    let begun = Instant::now();
+    served.begin_stop();
+    assert_eq!(stream.next(), None);
+    begun_before.write(b"\"source\":\"a\",\"type\":\"t\"}");
+    assert_eq!(begun_before.answer(false).status, 201, "what had begun is finished");
+    served.join();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(stream.retry.is_some_and(|ms| (2_000..=5_000).contains(&ms)));
+    assert!(idle.is_closed());
+}
