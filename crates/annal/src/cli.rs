@@ -1,0 +1,285 @@
+//! The grammar of the command line, and the way from a command to its exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 used wrongly. What a command finds goes to standard output, what
+//! it has to say about itself to standard error.
+
+mod filters;
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use filters::{Filters, From};
+
+use crate::{
+    bench::BenchArgs,
+    command,
+    config::{ConfigError, Environment, LEGACY_HELP, Settings},
+    import::Format,
+    logging,
+};
+
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USED_WRONGLY: u8 = 2;
+
+/// Keeps events in order, answers what they add up to, pushes them to whoever waits.
+#[derive(Debug, Parser)]
+#[command(name = "annal", version, propagate_version = true)]
+pub struct Cli {
+    /// File of settings [default: annal.toml, where there is one]
+    #[arg(long, value_name = "FILE", global = true, env = "ANNAL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Work on the server at this address instead of a data directory
+    #[arg(long, value_name = "URL", global = true, env = "ANNAL_URL")]
+    pub url: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `annal` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    #[command(after_help = LEGACY_HELP)]
+    Serve(Settings),
+    /// Append an event, from flags or from JSON on standard input
+    Append(AppendArgs),
+    /// Show the newest events, and those that come
+    Tail(TailArgs),
+    /// Show one event
+    Get(GetArgs),
+    /// Append the events of a file; a second time stores nothing
+    Import(ImportArgs),
+    /// Write events as NDJSON
+    Export(ExportArgs),
+    /// Walk the whole log and check every checksum and hash
+    Verify(PlaceArgs),
+    /// Look into the log's files
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Measure this machine and this program side by side
+    Bench(BenchArgs),
+    /// Check the surroundings: disk, limits, clock, configuration
+    Doctor(PlaceArgs),
+}
+
+/// What can be done with the log's files.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Print a segment, or all segments of a directory, as JSON lines
+    Cat {
+        /// A segment, a log directory, or a data directory
+        path: PathBuf,
+    },
+}
+
+/// Where the data is, and nothing else.
+#[derive(Debug, Default, Args)]
+pub struct PlaceArgs {
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// The settings that every command has.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Place {
+    /// Where the data is [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace [default: warn]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Place {
+    fn settings(&self) -> Settings {
+        Settings { data_dir: self.data_dir.clone(), log: self.log.clone(), ..Settings::default() }
+    }
+}
+
+/// An event to append.
+#[derive(Debug, Args)]
+pub struct AppendArgs {
+    /// What kind of thing happened; without it, JSON is read from standard input
+    #[arg(long = "type", value_name = "TYPE", requires = "source")]
+    pub ty: Option<String>,
+    /// Where it happened, a URI-reference
+    #[arg(long, value_name = "URI", requires = "ty")]
+    pub source: Option<String>,
+    /// What it happened to
+    #[arg(long, requires = "ty")]
+    pub subject: Option<String>,
+    /// Names the event within its source [default: a fresh UUID]
+    #[arg(long, requires = "ty")]
+    pub id: Option<String>,
+    /// When it happened, RFC 3339 [default: now]
+    #[arg(long, requires = "ty")]
+    pub time: Option<String>,
+    /// The payload: text, @FILE, or - for standard input
+    #[arg(long, requires = "ty", allow_hyphen_values = true)]
+    pub data: Option<String>,
+    /// Media type of the payload [default: application/json if it is JSON, else text/plain]
+    #[arg(long, requires = "data", value_name = "TYPE")]
+    pub content_type: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Which events to show, and whether to wait for more.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Begin here: earliest, latest, a position (exclusive), or a recorded time
+    #[arg(long, value_name = "WHERE", conflicts_with = "lines")]
+    pub from: Option<From>,
+    /// The newest N to begin with [default: 10]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// End at the head instead of waiting for more
+    #[arg(long)]
+    pub no_follow: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Which event to show.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// A position, or the id of an event
+    #[arg(value_name = "POSITION|ID")]
+    pub which: String,
+    /// The event of this source; then WHICH is an id even if it is a number
+    #[arg(long, value_name = "URI")]
+    pub source: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to import.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A file (plain, .gz, .zst), a directory tree of events, or - for standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    pub from: PathBuf,
+    /// How the events are written
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// Source of events that name none
+    #[arg(long, value_name = "URI", default_value = "/import")]
+    pub source: String,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to export, and where to.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Write here (compressed if it ends in .gz or .zst) [default: standard output]
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// A command that cannot be meant as it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Everything a command needs besides its own arguments.
+#[derive(Debug)]
+pub struct Setting {
+    /// The settings, all levels put together.
+    pub settings: Settings,
+    /// The server to work on, if one was named.
+    pub url: Option<String>,
+}
+
+/// Parses the command line, carries it out, and says how it went.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // A closed pipe is no reason to fail over the help text.
+            let _ = error.print();
+            return ExitCode::from(if wrong { USED_WRONGLY } else { DONE });
+        }
+    };
+    match carry_out(cli) {
+        Ok(()) => ExitCode::from(DONE),
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(DONE),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let wrong = error.is::<Usage>() || error.is::<ConfigError>();
+            ExitCode::from(if wrong { USED_WRONGLY } else { FAILED })
+        }
+    }
+}
+
+/// Whoever read our output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn carry_out(cli: Cli) -> anyhow::Result<()> {
+    let Cli { config, url, command } = cli;
+    let environment = Environment::of_process();
+    let serving = matches!(command, Command::Serve(_));
+    let flags = command.settings();
+    let settings = flags.resolve(config.as_deref(), &environment)?;
+    logging::start(&settings, serving)?;
+    for name in environment.unknown() {
+        tracing::warn!(name, "this environment variable means nothing to annal");
+    }
+    let setting = Setting { settings, url };
+    match command {
+        Command::Serve(_) => command::serve::run(&setting),
+        Command::Append(args) => command::append::run(&setting, &args),
+        Command::Tail(args) => command::tail::run(&setting, &args),
+        Command::Get(args) => command::get::run(&setting, &args),
+        Command::Import(args) => command::import::run(&setting, &args),
+        Command::Export(args) => command::export::run(&setting, &args),
+        Command::Verify(_) => command::verify::run(&setting),
+        Command::Log(LogCommand::Cat { path }) => command::log_cat::run(&path),
+        Command::Bench(args) => crate::bench::run(&args),
+        Command::Doctor(_) => command::doctor::run(&setting),
+    }
+}
+
+impl Command {
+    /// What the flags say about settings.
+    fn settings(&self) -> Settings {
+        match self {
+            Command::Serve(settings) => settings.clone(),
+            Command::Append(args) => args.place.settings(),
+            Command::Tail(args) => args.place.settings(),
+            Command::Get(args) => args.place.settings(),
+            Command::Import(args) => args.place.settings(),
+            Command::Export(args) => args.place.settings(),
+            Command::Verify(args) | Command::Doctor(args) => args.place.settings(),
+            Command::Log(_) | Command::Bench(_) => Settings::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,235 @@
+//! `annal serve`: engine and server, joined, until a signal.
+//!
+//! The port is bound first, so that a restart loses no connection it need not lose: while the log is
+//! recovered, requests are answered with 503. The first signal ends it in order, within
+//! `shutdown_ms_max`; the second at once.
+
+mod banner;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use annal_engine::{Engine, EngineOptions};
+use annal_server::{EngineSlot, Listener, Server, ServerOptions};
+use annal_storage::{DirLock, LockError};
+use anyhow::{Context, anyhow, bail};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    cli::{Setting, Usage},
+    config::{DEFAULT_PORT, Settings},
+    demo::Demo,
+    open_files, target,
+};
+
+/// What is left of the time for shutting down when requests have had theirs.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Serves until it is told to stop.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
+    if setting.url.is_some() {
+        return Err(Usage("serve runs a server here; it takes no --url".to_owned()).into());
+    }
+    open_files::raise();
+    let settings = &setting.settings;
+    let options = settings.engine_options()?;
+    let dir = settings.data_dir();
+    let listener = bind(settings, &dir)?;
+    let place = Place::new(settings, listener.local_addr()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(settings, options, &dir, listener, &place));
+    // Tasks of connections that outlived their grace are not waited for.
+    runtime.shutdown_background();
+    close(served?)
+}
+
+/// Where clients find this server.
+struct Place {
+    /// As clients are to call it.
+    base_url: String,
+    /// As commands on this machine reach it.
+    local_url: String,
+    /// Whether other machines reach it too.
+    public: bool,
+}
+
+impl Place {
+    fn new(settings: &Settings, address: SocketAddr) -> Place {
+        let port = address.port();
+        let default = || format!("http://localhost:{port}");
+        let base_url = settings.base_url.clone().unwrap_or_else(default);
+        let local = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Place {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            local_url: format!("http://{}", SocketAddr::new(local, port)),
+            public: !address.ip().is_loopback(),
+        }
+    }
+}
+
+fn bind(settings: &Settings, dir: &Path) -> anyhow::Result<TcpListener> {
+    let ip = settings.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let address = SocketAddr::new(ip, settings.port.unwrap_or(DEFAULT_PORT));
+    let listener = TcpListener::bind(address).map_err(|error| explain(error, address, dir))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A port in use is most often this very program, started before.
+fn explain(error: io::Error, address: SocketAddr, dir: &Path) -> anyhow::Error {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return anyhow!(error).context(format!("cannot listen on {address}"));
+    }
+    if dir.is_dir()
+        && let Err(held @ LockError::Held { .. }) = DirLock::acquire(dir)
+    {
+        return held.into();
+    }
+    anyhow!(
+        "port {} on {} is in use by another program; choose one with --port (0 takes a free one)",
+        address.port(),
+        address.ip()
+    )
+}
+
+/// Opens the engine while the server listens already, and returns it when the server has ended.
+async fn serve(
+    settings: &Settings,
+    options: EngineOptions,
+    dir: &Path,
+    listener: TcpListener,
+    place: &Place,
+) -> anyhow::Result<Option<Running>> {
+    let mut signals = Signals::new()?;
+    let slot = EngineSlot::new();
+    let (stop, stopped) = watch::channel(false);
+    let server = Server::new(server_options(settings), slot.clone());
+    let listener = Listener::Tcp(tokio::net::TcpListener::from_std(listener)?);
+    let until = wait_for(stopped);
+    let serving = tokio::spawn(server.serve(vec![listener], until));
+
+    let opening = tokio::task::spawn_blocking({
+        let dir = dir.to_owned();
+        move || Engine::open(&dir, options)
+    });
+    let opened = tokio::select! {
+        opened = opening => opened.context("opening the data directory was given up")?,
+        () = signals.next() => {
+            // What a recovery has not finished, the next start does again.
+            tracing::info!("stopped while the log was being opened");
+            return Ok(None);
+        }
+    };
+    let engine = opened.with_context(|| target::cannot_open(dir))?;
+    let running = Running::start(engine, settings, place)?;
+    slot.fill(running.engine.clone());
+    banner::print(settings, place, dir, &running.engine);
+
+    signals.next().await;
+    tracing::info!("stopping; a second signal ends at once");
+    tokio::spawn(async move {
+        signals.next().await;
+        eprintln!("ended at once; the log is recovered at the next start");
+        process::exit(1);
+    });
+    running.stopping.store(true, Relaxed);
+    let _ = stop.send(true);
+    serving.await.context("the server ended badly")?;
+    Ok(Some(running))
+}
+
+async fn wait_for(mut stopped: watch::Receiver<bool>) {
+    // An error means that nobody can tell any more, which is the end too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn server_options(settings: &Settings) -> ServerOptions {
+    ServerOptions {
+        cors_origins: settings.cors_origin.clone().unwrap_or_default(),
+        grace: settings.shutdown_max(),
+        ..ServerOptions::default()
+    }
+}
+
+/// What has to be ended in order.
+struct Running {
+    engine: Engine,
+    demo: Option<thread::JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn start(engine: Engine, settings: &Settings, place: &Place) -> anyhow::Result<Running> {
+        // Commands that find the directory taken read this.
+        engine.announce(&place.local_url).context("cannot write the lock file")?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let demo = settings.demo().then(|| {
+            let demo = Demo::begin(engine.clone(), &place.base_url)?;
+            let (interval, stopping) = (settings.demo_interval(), Arc::clone(&stopping));
+            let thread = thread::Builder::new().name("annal-demo".to_owned());
+            anyhow::Ok(thread.spawn(move || demo.run(interval, &stopping))?)
+        });
+        let demo = demo.transpose().context("the demo cannot begin")?;
+        Ok(Running { engine, demo, stopping })
+    }
+}
+
+/// Answers what is in line, trims the log, frees the directory; but not for ever.
+fn close(running: Option<Running>) -> anyhow::Result<()> {
+    let Some(running) = running else { return Ok(()) };
+    let (done, told) = mpsc::channel();
+    thread::spawn(move || {
+        if running.demo.is_some_and(|demo| demo.join().is_err()) {
+            tracing::error!("the demo had panicked");
+        }
+        running.engine.shutdown();
+        // Nobody listens any more once the time is over.
+        let _ = done.send(());
+    });
+    if told.recv_timeout(CLOSE_MAX).is_err() {
+        bail!(
+            "the log could not be closed in {} s; it is recovered next time",
+            CLOSE_MAX.as_secs()
+        );
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ctrl-C, and what service managers send.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

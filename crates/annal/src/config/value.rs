@@ -1,0 +1,113 @@
+//! Values of settings that are more than a number: sizes, switches, durability.
+//!
+//! Each reads the same from a flag, a variable and a file.
+
+use std::{fmt, str::FromStr};
+
+use annal_engine::Durability;
+use serde::{Deserialize, Deserializer, de};
+
+/// A number of bytes: `4194304`, `4MiB`, `512 KiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+        let unit = text[digits.len()..].trim();
+        let shift = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kib" => 10,
+            "m" | "mib" => 20,
+            "g" | "gib" => 30,
+            _ => return Err(format!("`{unit}` is no unit of size; use KiB, MiB or GiB")),
+        };
+        let number: u64 =
+            digits.parse().map_err(|_| format!("`{text}` is no size; write it like 4MiB"))?;
+        let bytes = number.checked_mul(1 << shift);
+        bytes.map(Size).ok_or_else(|| format!("`{text}` is more than 64 bits hold"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(number) => Ok(Size(number)),
+            NumberOrText::Text(text) => text.parse().map_err(de::Error::custom),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+/// A yes or no, as people write it in environments: `1`, `true`, `on`, `yes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Switch, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "on" | "yes" => Ok(Switch(true)),
+            "" | "0" | "false" | "off" | "no" => Ok(Switch(false)),
+            _ => Err(format!("`{text}` is neither yes nor no; write true or false")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Switch, D::Error> {
+        bool::deserialize(deserializer).map(Switch)
+    }
+}
+
+/// What an acknowledgement promises: `always`, `interval` (`interval:50` for 50 ms), `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise(pub Durability);
+
+/// What `interval` means without a number.
+const INTERVAL_MS: u64 = 100;
+
+impl FromStr for Promise {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Promise, String> {
+        let durability = match text.split_once(':') {
+            None if text == "always" => Durability::Always,
+            None if text == "never" => Durability::Never,
+            None if text == "interval" => Durability::Interval { ms: INTERVAL_MS },
+            Some(("interval", ms)) => {
+                let ms = ms.parse().map_err(|_| format!("`{ms}` is no number of milliseconds"))?;
+                Durability::Interval { ms }
+            }
+            _ => return Err(format!("`{text}` is none of always, interval[:MS], never")),
+        };
+        Ok(Promise(durability))
+    }
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Durability::Always => f.write_str("always: synced to disk before each answer"),
+            Durability::Interval { ms } => {
+                write!(f, "interval: a power loss may take the last {ms} ms")
+            }
+            Durability::Never => f.write_str("never: a power loss may take what was just written"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Promise {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Promise, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
