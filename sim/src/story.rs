@@ -172,7 +172,7 @@ impl World {
     }
 
     fn commit(&mut self) {
-        let progress = self.node.committer.step(Duration::ZERO);
+        let progress = self.node.committer.step();
         if self.options.durability != Durability::Always && self.rng.one_in(4) {
             self.node.committer.sync();
         }
@@ -266,7 +266,7 @@ impl World {
         self.node.core.close();
         for _ in 0..10_000 {
             let writer = self.node.writer.step(Duration::ZERO);
-            let committer = self.node.committer.step(Duration::ZERO);
+            let committer = self.node.committer.step();
             if writer == Progress::Finished && committer == Progress::Finished {
                 break;
             }

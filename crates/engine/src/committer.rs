@@ -28,9 +28,9 @@ impl Committer {
         Committer { core, authority }
     }
 
-    /// Commits the group that has grown; waits up to `patience` for one to begin.
-    pub fn step(&mut self, patience: Duration) -> Progress {
-        match self.core.stage.take(patience) {
+    /// Commits the group that has grown.
+    pub fn step(&mut self) -> Progress {
+        match self.core.stage.take() {
             Next::Group(group) => {
                 self.commit(group);
                 Progress::Worked

@@ -7,6 +7,11 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::append::{AppendError, Appended, Reply};
 
+/// A group of no more than so many bytes is committed by whoever filled it, if nobody else is
+/// committing: waking another thread for it would cost more than it saves. A larger one is handed
+/// over, so that the next can be decided meanwhile.
+const SMALL_BYTES: usize = 64 * 1024;
+
 /// An answer that has been decided and waits for what it was decided by to be durable.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -72,6 +77,12 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    fn has_nothing(&self) -> bool {
+        self.group.answers.is_empty() || self.broken.is_some()
+    }
+}
+
 /// The commit of an earlier group failed; decide again after [`Stage::take_back`].
 #[derive(Debug)]
 pub(crate) struct Broken;
@@ -132,12 +143,35 @@ impl Stage {
             events.add_to(&mut inner.group.events);
         }
         inner.group.answers.push(answer);
-        let wake = mem::take(&mut inner.committer_sleeps);
+        let large = inner.group.events.payload().len() > SMALL_BYTES;
+        let wake = large && mem::take(&mut inner.committer_sleeps);
         drop(inner);
         if wake {
             self.filled.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether what has grown is so little that handing it to another thread is not worth it.
+    pub(crate) fn is_small(&self) -> bool {
+        self.inner.lock().group.events.payload().len() <= SMALL_BYTES
+    }
+
+    /// Wakes the thread that waits in [`Stage::wait_until_filled`], if there is one.
+    pub(crate) fn wake_committer(&self) {
+        if mem::take(&mut self.inner.lock().committer_sleeps) {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until there is a group to take, or the stage is closed, or patience runs out.
+    pub(crate) fn wait_until_filled(&self, patience: Duration) {
+        let mut inner = self.inner.lock();
+        if inner.has_nothing() && !inner.closed {
+            inner.committer_sleeps = true;
+            self.filled.wait_for(&mut inner, patience);
+            inner.committer_sleeps = false;
+        }
     }
 
     /// The record at a staged position, copied; `None` if it is not staged (any more).
@@ -150,16 +184,10 @@ impl Stage {
         (index < inner.group.events.len()).then(|| inner.group.events.record(index).to_vec())
     }
 
-    /// Takes the group that has grown; waits up to `patience` for one to begin.
-    pub(crate) fn take(&self, patience: Duration) -> Next {
+    /// Takes the group that has grown.
+    pub(crate) fn take(&self) -> Next {
         let mut inner = self.inner.lock();
-        let nothing = |inner: &Inner| inner.group.answers.is_empty() || inner.broken.is_some();
-        if nothing(&inner) && !inner.closed && !patience.is_zero() {
-            inner.committer_sleeps = true;
-            self.filled.wait_for(&mut inner, patience);
-            inner.committer_sleeps = false;
-        }
-        if nothing(&inner) {
+        if inner.has_nothing() {
             return if inner.closed { Next::Closed } else { Next::None };
         }
         let group = mem::take(&mut inner.group);
