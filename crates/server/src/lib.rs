@@ -12,6 +12,7 @@
 
 mod append;
 mod cors;
+mod flow;
 mod health;
 mod inflate;
 mod intake;

@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{EngineSlot, ServerOptions, service, shared::Shared, wire::Wire};
+use crate::{EngineSlot, ServerOptions, flow::Flow, service, shared::Shared, wire::Wire};
 
 /// What an h2 client with prior knowledge sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,6 +31,7 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const H2_STREAMS_MAX: u32 = 256;
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_SEND_BYTES_MAX: usize = 32 * 1024;
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 
 /// Pause after a failed accept: there is no descriptor or no memory for another connection, and
@@ -184,8 +185,10 @@ where
         return;
     }
     let is_h2 = prefix.starts_with(H2_PREFACE);
-    let wire = Wire::new(stream, prefix);
-    let served = if is_h2 { h2(&connection, wire).await } else { h1(&connection, wire).await };
+    let flow = Arc::new(Flow::default());
+    let wire = Wire::new(stream, prefix, Arc::clone(&flow));
+    let served =
+        if is_h2 { h2(&connection, wire).await } else { h1(&connection, wire, flow).await };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended badly");
     }
@@ -203,7 +206,7 @@ async fn first_bytes<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Bytes> 
     Ok(bytes.freeze())
 }
 
-async fn h1<S>(connection: &Connection, wire: Wire<S>) -> Result<(), hyper::Error>
+async fn h1<S>(connection: &Connection, wire: Wire<S>, flow: Arc<Flow>) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -212,7 +215,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(shared.options.header_timeout)
         .max_buf_size(shared.options.header_bytes_max.max(BUFFER_BYTES_MAX))
-        .serve_connection(wire, service_fn(|request| answer(shared, request)));
+        .serve_connection(wire, service_fn(|request| answer(shared, Some(&flow), request)));
     let mut served = pin!(served);
     let mut told = connection.told.clone();
     tokio::select! {
@@ -237,14 +240,14 @@ where
         .max_concurrent_streams(H2_STREAMS_MAX)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_send_buf_size(BUFFER_BYTES_MAX)
+        .max_send_buf_size(H2_SEND_BYTES_MAX)
         .max_header_list_size(shared.options.header_bytes_max as u32)
         .keep_alive_interval(H2_PING_EVERY)
         .serve_connection(
             wire,
             service_fn(move |request| {
                 let shared = Arc::clone(&owned);
-                async move { answer(&shared, request).await }
+                async move { answer(&shared, None, request).await }
             }),
         );
     let mut served = pin!(served);
@@ -262,7 +265,8 @@ where
 
 async fn answer(
     shared: &Arc<Shared>,
+    flow: Option<&Arc<Flow>>,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<crate::reply::Reply>, std::convert::Infallible> {
-    Ok(service::serve(Arc::clone(shared), request).await)
+    Ok(service::serve(Arc::clone(shared), flow, request).await)
 }

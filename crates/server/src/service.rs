@@ -9,7 +9,9 @@ use http::{
 use hyper::body::Incoming;
 
 use crate::{
-    append, cors, health,
+    append, cors,
+    flow::Flow,
+    health,
     intake::drain,
     metrics::Operation,
     pages,
@@ -30,7 +32,11 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers a request. Never fails: a refusal is an answer.
-pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Reply> {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    flow: Option<&Arc<Flow>>,
+    request: Request<Incoming>,
+) -> Response<Reply> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     let mut route = Route::Landing;
@@ -51,6 +57,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
             problem.into()
         }
     };
+    if let (Reply::Stream(stream), Some(flow)) = (response.body_mut(), flow) {
+        stream.flows_through(Arc::clone(flow));
+    }
     finish(&shared, &head, &mut response);
     let operation = Operation::of(route, head.method == Method::POST);
     shared.metrics.answered(route, operation, response.status(), begun.elapsed());

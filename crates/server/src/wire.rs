@@ -7,6 +7,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,7 +16,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    flow::Flow,
+    problem::{Code, Problem},
+};
 
 /// hyper's own refusals are shorter than this.
 const BARE_REFUSAL_BYTES_MAX: usize = 256;
@@ -24,13 +28,14 @@ pub(crate) struct Wire<S> {
     io: TokioIo<S>,
     /// Read already, to be read again.
     prefix: Bytes,
+    flow: Arc<Flow>,
     /// Written in place of what hyper wrote, not yet on the socket.
     instead: Bytes,
 }
 
 impl<S> Wire<S> {
-    pub(crate) fn new(stream: S, prefix: Bytes) -> Wire<S> {
-        Wire { io: TokioIo::new(stream), prefix, instead: Bytes::new() }
+    pub(crate) fn new(stream: S, prefix: Bytes, flow: Arc<Flow>) -> Wire<S> {
+        Wire { io: TokioIo::new(stream), prefix, flow, instead: Bytes::new() }
     }
 }
 
@@ -95,6 +100,8 @@ impl<S: AsyncWrite + Unpin> Write for Wire<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(context))?;
+        // Called only once everything has been written.
+        self.flow.flushed();
         Pin::new(&mut self.io).poll_flush(context)
     }
 

@@ -25,6 +25,7 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
+    flow::{Flow, Unflushed},
     read::{
         NEAR_HEAD,
         encode::{decode, push_json_line},
@@ -55,6 +56,8 @@ pub(crate) struct StreamBody {
     /// The cursor as the client knows it.
     told: Position,
     random: u64,
+    flow: Option<Arc<Flow>>,
+    unflushed: Unflushed,
 }
 
 enum Phase {
@@ -110,7 +113,14 @@ impl StreamBody {
             random: engine.random(),
             audience,
             place,
+            flow: None,
+            unflushed: Unflushed::default(),
         }
+    }
+
+    /// Says which connection it is alone on, so that it hands on no more than fits.
+    pub(crate) fn flows_through(&mut self, flow: Arc<Flow>) {
+        self.flow = Some(flow);
     }
 
     /// The next bytes, when the socket has room for them.
@@ -118,8 +128,14 @@ impl StreamBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(flow) = &self.flow {
+            ready!(self.unflushed.poll_room(flow, context));
+        }
         let next = ready!(self.poll_next(context));
         self.sent = Instant::now();
+        if let Some(Ok(bytes)) = &next {
+            self.unflushed.add(bytes.len());
+        }
         if !matches!(next, Some(Ok(_))) {
             self.phase = Phase::Ended;
         }
@@ -290,7 +306,7 @@ fn read_piece(mut snapshot: Box<Snapshot>) -> JoinHandle<Result<Piece, ReadError
 /// One message an event.
 fn encode(events: &[StoredEvent], names: Names) -> Result<Vec<u8>, ReadError> {
     let records: usize = events.iter().map(|stored| stored.record().len()).sum();
-    let mut out = Vec::with_capacity(records + records / 2 + events.len() * 160);
+    let mut out = Vec::with_capacity(records + events.len() * 160);
     for stored in events {
         match names {
             Names::Delta => out.extend_from_slice(b"event: delta\n"),
@@ -306,5 +322,7 @@ fn encode(events: &[StoredEvent], names: Names) -> Result<Vec<u8>, ReadError> {
         push_json_line(&mut out, stored)?;
         out.extend_from_slice(b"\n\n");
     }
+    // It may wait for a slow socket, and with it whatever it was given too much.
+    out.shrink_to_fit();
     Ok(out)
 }

@@ -246,3 +246,13 @@ fn a_full_queue_is_told() {
     assert!(busy > 0, "nobody was refused");
     assert_eq!(served.engine().head().0, 16 * 200 - busy, "what was refused was not stored");
 }
+
+#[test]
+fn a_body_compressed_beyond_reason_is_refused_where_no_other_bound_is() {
+    let served = small();
+    let blank = vec![b'\n'; 64 * 1024 * 1024];
+    let head = "POST /events\ncontent-type: application/x-ndjson\ncontent-encoding: zstd";
+    let bomb = zstd::encode_all(&blank[..], 3).expect("zstd");
+    let refused = served.client().send_bytes(head, &bomb);
+    assert_eq!((refused.status, refused.code().as_str()), (413, "request-too-large"));
+}

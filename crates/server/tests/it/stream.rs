@@ -244,3 +244,35 @@ fn streams_are_ended_at_shutdown() {
     assert!(stream.retry.is_some_and(|ms| (2_000..=5_000).contains(&ms)));
     assert!(idle.is_closed());
 }
+
+#[test]
+fn who_asks_the_same_sees_the_same() {
+    let served = Served::new();
+    served.seed(1);
+    let open = |path: &str| EventSource::open(&served, path, "");
+    let mut streams: Vec<_> = (0..12).map(|_| open("/events/stream?from=1")).collect();
+    let mut others: Vec<_> = (0..3).map(|_| open("/events/stream?from=1&type=t.1")).collect();
+    thread::scope(|scope| {
+        let readers: Vec<_> = streams
+            .iter_mut()
+            .map(|stream| {
+                scope.spawn(|| {
+                    for n in 2..=80 {
+                        assert_eq!(stream.message().id, n.to_string());
+                    }
+                })
+            })
+            .collect();
+        for n in 2..=80 {
+            post(&served, n);
+        }
+        for reader in readers {
+            reader.join().expect("every event once, in order");
+        }
+    });
+    for stream in &mut others {
+        for n in (3..=79).step_by(2) {
+            assert_eq!(stream.message().id, n.to_string());
+        }
+    }
+}
