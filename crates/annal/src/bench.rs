@@ -9,6 +9,7 @@ mod engine;
 mod events;
 mod http;
 mod load;
+mod scale;
 mod sse;
 mod table;
 
@@ -42,6 +43,8 @@ pub enum Part {
     Http,
     /// A thousand live streams over loopback.
     Sse,
+    /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
+    Scale,
 }
 
 /// How much is measured.
@@ -57,20 +60,28 @@ struct Scale {
     pushed: usize,
     /// Live streams.
     streams: usize,
+    /// Events in a log that is large.
+    many: usize,
 }
 
 impl Scale {
     fn new(quick: bool) -> Scale {
         match quick {
-            true => {
-                Scale { events: 200_000, singles: 100_000, lone: 1_000, pushed: 300, streams: 200 }
-            }
+            true => Scale {
+                events: 200_000,
+                singles: 100_000,
+                lone: 1_000,
+                pushed: 300,
+                streams: 200,
+                many: 1_000_000,
+            },
             false => Scale {
                 events: 1_000_000,
                 singles: 500_000,
                 lone: 5_000,
                 pushed: 2_000,
                 streams: 1_000,
+                many: 10_000_000,
             },
         }
     }
@@ -90,6 +101,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Sse) {
         sse::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Scale) {
+        scale::measure(&scratch.path, scale.many, &mut table)?;
     }
     table.print();
     Ok(())

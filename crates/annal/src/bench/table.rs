@@ -9,6 +9,10 @@ pub(super) enum Figure {
     Rate(f64),
     /// Time of one thing: less is better.
     Time(Duration),
+    /// A part of a whole: less is better.
+    Share(f64),
+    /// Room taken: less is better.
+    Bytes(u64),
 }
 
 impl Figure {
@@ -18,6 +22,8 @@ impl Figure {
             Figure::Rate(rate) => format!("{:.0} k/s", rate / 1e3),
             Figure::Time(time) if time.as_millis() >= 10 => format!("{} ms", time.as_millis()),
             Figure::Time(time) => format!("{:.0} µs", time.as_secs_f64() * 1e6),
+            Figure::Share(share) => format!("{share:.2} ×"),
+            Figure::Bytes(bytes) => format!("{} MiB", bytes >> 20),
         }
     }
 
