@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use annal_engine::{AppendError, Appended};
+use annal_engine::{AppendError, Appended, Holder};
 use annal_event::{Position, Precondition, Query, StoredEvent, SubjectCheck, Timestamp};
 
 /// An invariant that did not hold.
@@ -190,13 +190,15 @@ impl History {
                 }
                 Ok(())
             }
-            AppendError::IdentityConflict { index, position } => {
-                let stands = position.0.checked_sub(1).and_then(|at| self.events.get(at as usize));
+            AppendError::IdentityConflict { index, with } => {
+                let other = match with {
+                    Holder::Stored(position) => self.events.get(position.0 as usize - 1),
+                    Holder::Event(earlier) => events.get(*earlier),
+                };
                 let made = &events[*index];
                 let conflicts = |other: &Made| other.identity() == made.identity() && other != made;
-                let within = events[..*index].iter().any(conflicts);
-                check(within || stands.is_some_and(conflicts), 3, || {
-                    format!("{made:?} does not conflict with {stands:?} at {position}")
+                check(other.is_some_and(conflicts), 3, || {
+                    format!("{made:?} does not conflict with {other:?}, {with}")
                 })
             }
             _ => Ok(()),

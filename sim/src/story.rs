@@ -421,6 +421,13 @@ impl World {
         let seed = self.rng.next();
         match open(&hurt, &self.options, &self.clock, seed) {
             Ok(node) => self.survived(node, &path, offset),
+            // The end of the log is gone, and the index knows that it was there.
+            Err(OpenError::LogIsShort { head: end, folded }) => {
+                self.ending.refusals += 1;
+                check(end < folded && folded <= head, 1, || {
+                    format!("a log of {end} positions was called short of {folded}, not {head}")
+                })
+            }
             Err(error @ (OpenError::Log(_) | OpenError::Read(_))) => {
                 self.ending.refusals += 1;
                 let text = error.to_string();
@@ -479,13 +486,17 @@ fn open(
     seed: u64,
 ) -> Result<Node, OpenError> {
     let injected = |error: &OpenError| error.to_string().contains("injected");
-    match open_once(disk, options, clock, seed) {
-        Err(error) if injected(&error) => {
-            open_once(disk, options, clock, seed).or_else(|_| open_once(disk, options, clock, seed))
+    let mut tries = 0;
+    loop {
+        match open_once(disk, options, clock, seed) {
+            Err(error) if injected(&error) && tries < TRIES => tries += 1,
+            opened => return opened,
         }
-        opened => opened,
     }
 }
+
+/// More than there are kinds of faults that can wait at a time.
+const TRIES: u32 = 4;
 
 fn open_once(
     disk: &FaultStorage,

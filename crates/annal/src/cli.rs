@@ -7,6 +7,7 @@ mod filters;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use annal_event::Position;
 use clap::{Args, Parser, Subcommand};
 
 pub use filters::{Filters, From};
@@ -56,6 +57,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Walk the whole log and check every checksum and hash
     Verify(PlaceArgs),
+    /// Drop the end of a damaged log for which there is no copy
+    Repair(RepairArgs),
     /// Look into the log's files
     #[command(subcommand)]
     Log(LogCommand),
@@ -97,6 +100,16 @@ impl Place {
     fn settings(&self) -> Settings {
         Settings { data_dir: self.data_dir.clone(), log: self.log.clone(), ..Settings::default() }
     }
+}
+
+/// Where to cut a log.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    /// The last position to keep; the batch that goes beyond it is dropped whole
+    #[arg(long, value_name = "POSITION")]
+    pub truncate_at: Position,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// An event to append.
@@ -250,6 +263,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<()> {
         Command::Import(args) => command::import::run(&setting, &args),
         Command::Export(args) => command::export::run(&setting, &args),
         Command::Verify(_) => command::verify::run(&setting),
+        Command::Repair(args) => command::repair::run(&setting, &args),
         Command::Log(LogCommand::Cat { path }) => command::log_cat::run(&path),
         Command::Bench(args) => crate::bench::run(&args),
         Command::Doctor(_) => command::doctor::run(&setting),
@@ -266,6 +280,7 @@ impl Command {
             Command::Get(args) => args.place.settings(),
             Command::Import(args) => args.place.settings(),
             Command::Export(args) => args.place.settings(),
+            Command::Repair(args) => args.place.settings(),
             Command::Verify(args) | Command::Doctor(args) => args.place.settings(),
             Command::Log(_) | Command::Bench(_) => Settings::default(),
         }

@@ -57,16 +57,34 @@ pub struct FailedPrecondition {
     pub actual: Actual,
 }
 
+/// Who has an identity already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The event at this position.
+    Stored(Position),
+    /// An earlier event of the same append.
+    Event(usize),
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Holder::Stored(position) => write!(f, "the event at position {position}"),
+            Holder::Event(index) => write!(f, "event {index} of the same append"),
+        }
+    }
+}
+
 /// Why an append was refused, or what is not known about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// An event with the same source and id but other content is already stored.
-    #[error("event {index} has the identity of the event at position {position} but other content")]
+    /// There is another event with the same source and id but other content.
+    #[error("event {index} has the identity of {with} but other content")]
     IdentityConflict {
         /// Which event of the append.
         index: usize,
-        /// Where the stored one stands (within the append itself: the position it would have had).
-        position: Position,
+        /// The other one.
+        with: Holder,
     },
     /// Preconditions did not hold; nothing was stored.
     #[error("{} preconditions do not hold at position {head}", failed.len())]

@@ -9,7 +9,7 @@ use annal_event::{
 use annal_projection::index::Order;
 
 use crate::{
-    append::{Append, AppendError, FailedPrecondition},
+    append::{Append, AppendError, FailedPrecondition, Holder},
     read::{ReadError, View},
     stage::Stage,
 };
@@ -102,13 +102,14 @@ fn dedupe(head: &Head<'_>, events: &Encoded, scratch: &mut Scratch) -> Result<Ve
     let mut known = vec![Known::No; events.len()];
     for (index, position) in scratch.found.iter().copied() {
         let stored = head.record(position)?;
-        let conflict = AppendError::IdentityConflict { index, position };
+        let with = Holder::Stored(position);
+        let conflict = AppendError::IdentityConflict { index, with };
         if same_event(&stored, events.record(index), conflict)? {
             known[index] = Known::At(position);
         }
     }
     if twins {
-        find_twins(head.last, events, &scratch.sorted, &mut known)?;
+        find_twins(events, &scratch.sorted, &mut known)?;
     }
     let any = known.iter().any(|known| *known != Known::No);
     Ok(if any { known } else { Vec::new() })
@@ -128,7 +129,6 @@ fn shares_identity(events: &Encoded, scratch: &mut Scratch) -> bool {
 /// Marks the events that repeat an earlier one of the same append. Each is compared with the first
 /// of its kind only, so that many copies of one event cost no more than many events.
 fn find_twins(
-    last: Position,
     events: &Encoded,
     sorted: &[(Identity, u32)],
     known: &mut [Known],
@@ -140,8 +140,8 @@ fn find_twins(
                 continue;
             }
             for first in &firsts {
-                let position = last.plus(*first as u64 + 1);
-                let conflict = AppendError::IdentityConflict { index, position };
+                let with = Holder::Event(*first);
+                let conflict = AppendError::IdentityConflict { index, with };
                 if same_event(events.record(*first), events.record(index), conflict)? {
                     known[index] = Known::Twin(*first);
                     continue 'next;

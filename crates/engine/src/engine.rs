@@ -68,6 +68,17 @@ pub enum OpenError {
     /// The index could not be written.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The log ends before what the index has folded, and only durable events are ever folded.
+    #[error(
+        "the log ends at position {head}, but position {folded} was durable: part of `log/` is \
+         missing. Bring it back; or, if an older log was put there on purpose, remove `index/`"
+    )]
+    LogIsShort {
+        /// Where the log ends.
+        head: Position,
+        /// What the index has on disk.
+        folded: Position,
+    },
     /// The directory could not be used.
     #[error("cannot use the data directory: {0}")]
     Io(#[from] io::Error),
@@ -121,13 +132,7 @@ impl Core {
     fn catch_up(&self) -> Result<(), OpenError> {
         let (index, head) = (self.view.index(), self.view.head());
         if index.folded() > head {
-            // The log lost what was never acknowledged, or is another one: what was folded is void.
-            tracing::warn!(
-                folded = index.folded().0,
-                head = head.0,
-                "index discarded: ahead of the log"
-            );
-            index.clear()?;
+            return Err(OpenError::LogIsShort { head, folded: index.folded() });
         }
         let behind = head.0 - index.folded().0;
         let begun = Instant::now();

@@ -24,7 +24,9 @@ mod upkeep;
 mod writer;
 
 pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
-pub use append::{Append, AppendError, Appended, Busy, FailedPrecondition, Outcome, Ticket};
+pub use append::{
+    Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
+};
 pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};

@@ -42,7 +42,7 @@ impl Default for EngineOptions {
             durability: Durability::Always,
             limits: Limits::default(),
             queue_bytes_max: 32 * 1024 * 1024,
-            group_bytes_max: 4 * 1024 * 1024,
+            group_bytes_max: 1024 * 1024,
             log: LogOptions::default(),
             index: IndexOptions::default(),
         }

@@ -80,8 +80,8 @@ pub enum Fault {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Something acknowledged cannot be read. `annal verify` shows how far the log is whole.
-    #[error("{0}; see `annal verify` and `annal repair --truncate-at`")]
-    Damaged(#[from] Damage),
+    #[error("{0}; `annal verify` shows how far the log is whole, `annal repair` cuts it there")]
+    Damaged(Damage),
     /// The file system refused.
     #[error("{file}: {source}")]
     Io {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use annal_engine::Engine;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
 };
 use hyper::body::Incoming;
 
@@ -15,6 +15,7 @@ use crate::{
     intake::drain,
     metrics::Operation,
     pages,
+    params::Params,
     problem::{Code, Problem},
     read::{one, page},
     reply::{self, Reply},
@@ -72,6 +73,10 @@ fn addressed(head: &Parts) -> Result<Matched<'_>, Problem> {
         let detail = format!("a request target may have {URI_BYTES_MAX} bytes");
         return Err(Problem::new(Code::UriTooLong, detail));
     }
+    if head.version == Version::HTTP_11 && head.headers.get_all(header::HOST).iter().count() != 1 {
+        let detail = "an HTTP/1.1 request has one `Host` header (RFC 9112 §3.2)";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
     if let Some(expect) = head.headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
@@ -94,6 +99,18 @@ async fn dispatch(
     if !route.takes(&head.method) {
         discard(head, body);
         return Err(wrong_method(head, route));
+    }
+    if matches!(
+        route,
+        Route::Live
+            | Route::Ready
+            | Route::Health
+            | Route::Metrics
+            | Route::Landing
+            | Route::Docs
+            | Route::OpenApi
+    ) {
+        Params::parse(head.uri.query())?.finish()?;
     }
     match route {
         Route::Live => return Ok(health::live()),

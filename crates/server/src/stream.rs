@@ -67,6 +67,12 @@ pub(crate) async fn open(
             (Some(snapshot), cursor)
         }
     };
+    if snapshot.is_none() && reset.is_none() && matches!(request.start, Start::New | Start::Latest)
+    {
+        // Nothing else would give the client a cursor before the first event, and without one it
+        // would lose what happens while it reconnects.
+        message::push_checkpoint(&mut opening, cursor);
+    }
     let audience = shared.audiences.join(request.asked);
     let body = StreamBody::new(place, engine, audience, opening, snapshot, cursor);
     Ok(response(Reply::Stream(Box::new(body))))

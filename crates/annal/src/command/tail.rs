@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    cli::{Filters, From, Setting, TailArgs},
+    cli::{Filters, From, Setting, TailArgs, Usage},
     client::{Client, Problem, with_query},
     output,
     sse::{Message, Messages},
@@ -40,6 +40,13 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Prints events as JSON lines.
 pub(crate) fn run(setting: &Setting, args: &TailArgs) -> anyhow::Result<()> {
+    let Filters { since, until, after, before, .. } = &args.filters;
+    let bounded = since.is_some() || until.is_some() || after.is_some() || before.is_some();
+    if bounded && !args.no_follow {
+        let detail = "--since, --until, --after and --before go with --no-follow; to follow from a \
+                      position or a time, use --from";
+        return Err(Usage(detail.to_owned()).into());
+    }
     match target::open(setting, Missing::Refuse)? {
         Target::Directory(opened) => from_engine(&opened.engine, args),
         Target::Server(mut client) if args.no_follow => once(&mut client, args),

@@ -24,8 +24,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     println!("{}", describe(&report));
     if report.torn_bytes > 0 {
         println!(
-            "{} bytes of an unfinished write follow; they were never acknowledged, and the next \
-             start cuts them off",
+            "{} bytes at the end are no whole batch, as a write that a crash cut off leaves them; the \
+             next start drops them. If somebody has cut the file, what stood there is gone",
             report.torn_bytes
         );
     }

@@ -5,7 +5,7 @@
 
 use std::{fmt, mem, thread, time::Duration};
 
-use annal_engine::{Append, AppendError, Appended, Engine, Ticket};
+use annal_engine::{Append, AppendError, Appended, Engine, Holder, Ticket};
 use annal_event::{Encoded, Event, Limits, json};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -142,14 +142,14 @@ impl ToEngine {
                 tally.add(&appended);
                 Ok(())
             }
-            Err(AppendError::IdentityConflict { index, position }) => {
+            Err(AppendError::IdentityConflict { index, with }) => {
                 let mut before = Encoded::default();
                 before.extend(&group.events, 0, index);
                 if !before.is_empty() {
                     tally.add(&submit(&self.opened.engine, before)?.wait()?);
                 }
                 let place = group.places.get(index).map_or("", String::as_str);
-                bail!("{place}: {}", conflict(position))
+                bail!("{place}: {}", conflict(with))
             }
             Err(error) => Err(error).with_context(|| {
                 let ends = (group.places.first(), group.places.last());
@@ -162,11 +162,8 @@ impl ToEngine {
     }
 }
 
-fn conflict(position: annal_event::Position) -> String {
-    format!(
-        "the event at position {position} has the same source and id but other content; give this \
-         one another id"
-    )
+fn conflict(with: Holder) -> String {
+    format!("its source and id belong to {with}, which has other content; give it another id")
 }
 
 impl Tally {

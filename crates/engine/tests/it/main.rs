@@ -9,8 +9,8 @@ use std::{
 };
 
 use annal_engine::{
-    Append, AppendError, Durability, Engine, EngineOptions, OpenError, Order, Outcome, ReadSpec,
-    Step,
+    Append, AppendError, Durability, Engine, EngineOptions, Holder, OpenError, Order, Outcome,
+    ReadSpec, Step,
 };
 use annal_event::{Encoded, Event, Pattern, Position, Precondition, Query, Selector, SubjectCheck};
 
@@ -58,9 +58,14 @@ fn an_identity_is_stored_once() {
         );
         let other = event("a", "x").with_json("{\"id\":\"other\"}");
         let ticket = engine.append(append(&[event("e", "x"), other], vec![])).expect("room");
-        let conflict = AppendError::IdentityConflict { index: 1, position: Position(1) };
+        let conflict =
+            AppendError::IdentityConflict { index: 1, with: Holder::Stored(Position(1)) };
         assert_eq!(ticket.wait(), Err(conflict));
         assert_eq!(engine.head(), Position(4), "a refused append stores nothing");
+        let twins = [event("f", "x"), event("f", "x").with_json("{}")];
+        let ticket = engine.append(append(&twins, vec![])).expect("room");
+        let conflict = AppendError::IdentityConflict { index: 1, with: Holder::Event(0) };
+        assert_eq!(ticket.wait(), Err(conflict));
         let elsewhere = Event::new("a", "/elsewhere", "order.placed");
         assert_eq!(put(engine, &[elsewhere]), [new(5)], "another source is another event");
     });

@@ -1,6 +1,6 @@
 //! Answers to appends, and refusals of the write path as problems.
 
-use annal_engine::{AppendError, Appended, Busy, Durability, FailedPrecondition, Outcome};
+use annal_engine::{AppendError, Appended, Busy, Durability, FailedPrecondition, Holder, Outcome};
 use annal_event::{Actual, Event, Precondition, json};
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -111,7 +111,7 @@ pub(crate) fn busy(busy: Busy) -> Problem {
 /// A refusal by the write path. `batch`: say which item.
 pub(super) fn refused(error: AppendError, preconditions: &[Precondition], batch: bool) -> Problem {
     match error {
-        AppendError::IdentityConflict { index, position } => conflict(index, position.0, batch),
+        AppendError::IdentityConflict { index, with } => conflict(index, with, batch),
         AppendError::PreconditionFailed { failed, head } => {
             let detail = format!(
                 "nothing was stored: {} of the preconditions did not hold; `failed` says what was \
@@ -143,13 +143,17 @@ pub(super) fn refused(error: AppendError, preconditions: &[Precondition], batch:
     }
 }
 
-fn conflict(index: usize, position: u64, batch: bool) -> Problem {
+fn conflict(index: usize, with: Holder, batch: bool) -> Problem {
     let detail = format!(
-        "an event with this source and id but other content stands at position {position}; give \
-         a new event a new id"
+        "this source and id belong to {with}, which has other content; give a new event a new id"
     );
     let problem = Problem::new(Code::IdentityConflict, detail);
-    let problem = problem.with_text("position", itoa::Buffer::new().format(position));
+    let problem = match with {
+        Holder::Stored(position) => {
+            problem.with_text("position", itoa::Buffer::new().format(position.0))
+        }
+        Holder::Event(_) => problem,
+    };
     if batch { problem.with_number("index", index as u64) } else { problem }
 }
 

@@ -14,10 +14,7 @@ use std::{
 use annal_engine::{Engine, EventSource, ReadError, Step, Subscription, View};
 use annal_event::{Position, StoredEvent};
 use bytes::Bytes;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     audience::{Audience, Chunk, Names},
@@ -63,7 +60,7 @@ pub(crate) struct StreamBody {
 enum Phase {
     /// What is known at once, then the snapshot, if there is one.
     Opening(Vec<u8>, Option<Box<Snapshot>>, Subscription<View>),
-    Snapshot(JoinHandle<Result<Piece, ReadError>>, Subscription<View>),
+    Snapshot(ReadingPiece, Subscription<View>),
     Live(Subscription<View>),
     /// Far behind the head: somebody else reads.
     Behind(Reading),
@@ -76,6 +73,7 @@ struct Piece {
     rest: Option<Box<Snapshot>>,
 }
 
+type ReadingPiece = Pin<Box<dyn Future<Output = Result<Piece, BodyError>> + Send>>;
 type Reading = Pin<Box<dyn Future<Output = Result<Behind, BodyError>> + Send>>;
 
 /// What was read far behind the head.
@@ -152,19 +150,19 @@ impl StreamBody {
                 Phase::Ended => return Poll::Ready(None),
                 Phase::Opening(opening, snapshot, subscription) => {
                     self.phase = match snapshot {
-                        Some(snapshot) => Phase::Snapshot(read_piece(snapshot), subscription),
+                        Some(snapshot) => Phase::Snapshot(self.read_piece(snapshot), subscription),
                         None => Phase::Live(subscription),
                     };
                     return Poll::Ready(Some(Ok(opening.into())));
                 }
                 Phase::Snapshot(mut piece, subscription) => {
-                    let Poll::Ready(read) = Pin::new(&mut piece).poll(context) else {
+                    let Poll::Ready(read) = piece.as_mut().poll(context) else {
                         self.phase = Phase::Snapshot(piece, subscription);
                         return Poll::Pending;
                     };
-                    let Piece { bytes, rest } = read??;
+                    let Piece { bytes, rest } = read?;
                     self.phase = match rest {
-                        Some(rest) => Phase::Snapshot(read_piece(rest), subscription),
+                        Some(rest) => Phase::Snapshot(self.read_piece(rest), subscription),
                         None => Phase::Live(subscription),
                     };
                     return Poll::Ready(Some(Ok(bytes.into())));
@@ -242,6 +240,22 @@ impl StreamBody {
         Ok(handed_on(chunk))
     }
 
+    /// Reads on in a snapshot, when it is this stream's turn at the disk: memory for reading is
+    /// taken by those who have a turn, not by all who wait.
+    fn read_piece(&self, mut snapshot: Box<Snapshot>) -> ReadingPiece {
+        let readers = Arc::clone(&self.place.shared.readers);
+        Box::pin(async move {
+            let turn = readers.acquire_owned().await?;
+            let read = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let (mut bytes, more) = snapshot.piece()?;
+                bytes.shrink_to_fit();
+                Ok::<_, ReadError>(Piece { bytes, rest: more.then_some(snapshot) })
+            });
+            Ok(read.await??)
+        })
+    }
+
     /// Reads where nobody else waits for it, when it is this stream's turn at the disk.
     fn read_behind(&self, mut subscription: Subscription<View>) -> Reading {
         let readers = Arc::clone(&self.place.shared.readers);
@@ -294,13 +308,6 @@ impl StreamBody {
 
 fn handed_on(chunk: Chunk) -> Look {
     if chunk.bytes.is_empty() { Look::Nothing } else { Look::Send(chunk.bytes) }
-}
-
-fn read_piece(mut snapshot: Box<Snapshot>) -> JoinHandle<Result<Piece, ReadError>> {
-    tokio::task::spawn_blocking(move || {
-        let (bytes, more) = snapshot.piece()?;
-        Ok(Piece { bytes, rest: more.then_some(snapshot) })
-    })
 }
 
 /// One message an event.

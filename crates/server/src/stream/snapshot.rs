@@ -58,8 +58,15 @@ impl Snapshot {
         self.head
     }
 
-    /// The next piece of the message; `false` with the last.
+    /// The next piece of the message; `false` with the last. Between two pieces nothing that was
+    /// read is held: a reader may stop for hours, and an event holds on to the batch it was in.
     pub(super) fn piece(&mut self) -> Result<(Vec<u8>, bool), ReadError> {
+        let piece = self.read_piece();
+        self.events = Vec::new();
+        piece
+    }
+
+    fn read_piece(&mut self) -> Result<(Vec<u8>, bool), ReadError> {
         let mut out = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 2);
         if !self.begun {
             self.begun = true;

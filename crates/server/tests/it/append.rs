@@ -34,7 +34,7 @@ fn structured_mode() {
         "409\ncontent-type: application/problem+json\n\n\
          {\"type\":\"urn:annal:problem:identity-conflict\",\
          \"title\":\"The identity belongs to another event\",\"status\":409,\
-         \"detail\":\"an event with this source and id but other content stands at position 1; \
+         \"detail\":\"this source and id belong to the event at position 1, which has other content; \
          give a new event a new id\",\"code\":\"identity-conflict\",\"position\":\"1\"}",
     );
 }

@@ -102,6 +102,10 @@ fn every_form_of_cursor() {
     }
     let mut latest = EventSource::open(&served, "/events/stream?from=latest", "");
     let mut none = EventSource::open(&served, "/events/stream?snapshot=none", "");
+    for stream in [&mut latest, &mut none] {
+        // Without a cursor a reconnect before the first event would lose what came meanwhile.
+        assert_eq!(named(&stream.message()), ("checkpoint", "5"));
+    }
     post(&served, 6);
     assert_eq!(named(&latest.message()), ("delta", "6"));
     assert_eq!(named(&none.message()), ("delta", "6"));
@@ -178,6 +182,7 @@ fn impatient(options: ServerOptions) -> ServerOptions {
 fn an_idle_stream_has_a_heartbeat() {
     let served = Served::with(impatient(ServerOptions::default()), EngineOptions::default());
     let mut stream = EventSource::open(&served, "/events/stream?from=latest", "");
+    assert_eq!(named(&stream.message()), ("checkpoint", "0"));
     let begun = Instant::now();
     assert_eq!(stream.comment(), "hb");
     assert_eq!(stream.comment(), "hb");

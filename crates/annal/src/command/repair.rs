@@ -1,0 +1,36 @@
+//! `annal repair`: drops the end of a log that is damaged in the middle, when there is no better copy.
+//!
+//! Loses events, so it does only what its one flag says. The index goes too: it would know of events
+//! that are no longer there, and is folded again at the next start.
+
+use annal_engine::{Random, SystemRandom};
+use annal_storage::{DirLock, FileStorage};
+use anyhow::{Context, bail};
+
+use crate::{
+    cli::{RepairArgs, Setting},
+    target,
+};
+
+/// Cuts the log after a position.
+pub(crate) fn run(setting: &Setting, args: &RepairArgs) -> anyhow::Result<()> {
+    if setting.url.is_some() {
+        bail!("repair changes the files themselves; stop the server and use --data-dir");
+    }
+    let dir = setting.settings.data_dir();
+    if !dir.join("log").is_dir() {
+        bail!("there is no log in {}; name the right --data-dir", dir.display());
+    }
+    let _lock = DirLock::acquire(&dir)?;
+    let storage = FileStorage::new(&dir).with_context(|| target::cannot_open(&dir))?;
+    let salt = SystemRandom.next();
+    let cut = annal_log::truncate_at(&storage, "log", args.truncate_at, salt)?;
+    match std::fs::remove_dir_all(dir.join("index")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("the log was cut; remove `index/` by hand")?;
+        }
+        _ => {}
+    }
+    println!("the log ends at position {}", cut.head);
+    Ok(())
+}
