@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use crate::problem::{Code, Problem};
 
 /// Bytes written and read at a time.
-const PIECE_BYTES: usize = 128 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Seconds after which a client may try again if files cannot be written.
 const UNAVAILABLE_RETRY_S: u32 = 5;
@@ -44,6 +44,9 @@ impl Spool {
 
     /// Takes the next bytes.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(PIECE_BYTES + PIECE_BYTES / 4);
+        }
         self.tail.extend_from_slice(chunk);
         if self.tail.len() < PIECE_BYTES {
             return Ok(());
@@ -56,7 +59,8 @@ impl Spool {
         let Spool { mut file, tail, .. } = self;
         let rewound = file.as_mut().map_or(Ok(()), Seek::rewind);
         rewound.map_err(|error| not_possible(&error))?;
-        Ok(Pieces { file, piece: Vec::new(), tail })
+        let piece = vec![0; if file.is_some() { PIECE_BYTES } else { 0 }];
+        Ok(Pieces { file, piece, tail })
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -84,12 +88,10 @@ pub(crate) struct Pieces {
 impl Pieces {
     /// The next piece; `None` at the end. Waits for the disk.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Problem> {
-        self.piece.clear();
         if let Some(file) = &mut self.file {
-            let read = file.take(PIECE_BYTES as u64).read_to_end(&mut self.piece);
-            read.map_err(|error| not_possible(&error))?;
-            if !self.piece.is_empty() {
-                return Ok(Some(&self.piece));
+            let read = file.read(&mut self.piece).map_err(|error| not_possible(&error))?;
+            if read > 0 {
+                return Ok(Some(&self.piece[..read]));
             }
             self.file = None;
         }

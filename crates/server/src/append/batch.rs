@@ -10,7 +10,7 @@ use annal_engine::{Append, Engine};
 use annal_event::{Encoded, EventError, json::ArraySplitter, proto};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use tokio::task::{block_in_place, yield_now};
+use tokio::task::block_in_place;
 
 use super::{
     Form,
@@ -90,7 +90,9 @@ impl<'h> Collected<'h> {
         let mut _turn = None;
         if let Some(spool) = self.take_in(prefix, intake).await? {
             _turn = Some(self.shared.spooled_turn().await?);
-            self.take_from(spool).await?;
+            // In one go, of which there are few at a time: threads that take turns at it would each
+            // grow memory of their own.
+            block_in_place(|| self.take_from(spool))?;
         }
         self.splitter.finish()?;
         let Events { encoded, names, .. } = self.events;
@@ -136,13 +138,11 @@ impl<'h> Collected<'h> {
         Ok(spool)
     }
 
-    async fn take_from(&mut self, spool: Spool) -> Result<(), Problem> {
+    /// Takes the rest of the batch apart. Waits for the disk.
+    fn take_from(&mut self, spool: Spool) -> Result<(), Problem> {
         let mut pieces = spool.into_pieces()?;
-        while block_in_place(|| match pieces.next()? {
-            Some(piece) => self.splitter.feed(piece, |item| self.events.take(item)).map(|()| true),
-            None => Ok(false),
-        })? {
-            yield_now().await;
+        while let Some(piece) = pieces.next()? {
+            self.splitter.feed(piece, |item| self.events.take(item))?;
         }
         Ok(())
     }

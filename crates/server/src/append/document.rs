@@ -1,10 +1,7 @@
 //! A document that can only be read when all of it is there.
 
 use bytes::{Bytes, BytesMut};
-use tokio::{
-    sync::SemaphorePermit,
-    task::{block_in_place, yield_now},
-};
+use tokio::{sync::SemaphorePermit, task::block_in_place};
 
 use crate::{
     intake::Intake,
@@ -44,7 +41,7 @@ pub(super) async fn read<'s>(
         if !held.add(chunk.len()) {
             let spool = spool(shared, &chunk, intake).await?;
             let turn = shared.spooled_turn().await?;
-            let text = unite(&text, spool).await?;
+            let text = block_in_place(|| unite(&text, spool))?;
             return Ok(Document { text, place: Place { _held: held, _turn: Some(turn) } });
         }
         text.extend_from_slice(&chunk);
@@ -62,18 +59,12 @@ async fn spool(shared: &Shared, first: &[u8], intake: &mut Intake) -> Result<Spo
     Ok(spool)
 }
 
-async fn unite(beginning: &[u8], spool: Spool) -> Result<Bytes, Problem> {
+fn unite(beginning: &[u8], spool: Spool) -> Result<Bytes, Problem> {
     let mut whole = Vec::with_capacity(beginning.len() + spool.len());
     whole.extend_from_slice(beginning);
     let mut pieces = spool.into_pieces()?;
-    while block_in_place(|| match pieces.next()? {
-        Some(piece) => {
-            whole.extend_from_slice(piece);
-            Ok::<bool, Problem>(true)
-        }
-        None => Ok(false),
-    })? {
-        yield_now().await;
+    while let Some(piece) = pieces.next()? {
+        whole.extend_from_slice(piece);
     }
     Ok(whole.into())
 }
