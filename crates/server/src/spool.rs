@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::task::block_in_place;
+use tokio::task::spawn_blocking;
 
 use crate::problem::{Code, Problem};
 
@@ -43,7 +43,7 @@ impl Spool {
     }
 
     /// Takes the next bytes.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+    pub(crate) async fn push(&mut self, chunk: &[u8]) -> Result<(), Problem> {
         if self.tail.capacity() == 0 {
             self.tail.reserve(PIECE_BYTES + PIECE_BYTES / 4);
         }
@@ -51,7 +51,7 @@ impl Spool {
         if self.tail.len() < PIECE_BYTES {
             return Ok(());
         }
-        block_in_place(|| self.write()).map_err(|error| not_possible(&error))
+        self.write().await.map_err(|error| not_possible(&error))
     }
 
     /// Everything that was taken, from the beginning.
@@ -63,15 +63,21 @@ impl Spool {
         Ok(Pieces { file, piece, tail })
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(nameless(&self.dir)?);
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.tail)?;
-        }
-        self.written += self.tail.len();
-        self.tail.clear();
+    /// Not with `block_in_place`: that would move the connections to another thread each time, and
+    /// allocators keep memory for every thread that reads from sockets.
+    async fn write(&mut self) -> io::Result<()> {
+        let (dir, file) = (self.dir.clone(), self.file.take());
+        let mut tail = std::mem::take(&mut self.tail);
+        let writing = spawn_blocking(move || {
+            let mut file = file.map_or_else(|| nameless(&dir), Ok)?;
+            file.write_all(&tail)?;
+            let written = tail.len();
+            tail.clear();
+            Ok::<_, io::Error>((file, tail, written))
+        });
+        let (file, tail, written) = writing.await.map_err(io::Error::other)??;
+        (self.file, self.tail) = (Some(file), tail);
+        self.written += written;
         Ok(())
     }
 }
@@ -147,7 +153,7 @@ mod tests {
         for bytes in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, text.len()] {
             let mut spool = Spool::new(&below);
             for chunk in text[..bytes].chunks(4_099) {
-                spool.push(chunk).expect("taken");
+                spool.push(chunk).await.expect("taken");
             }
             assert_eq!(spool.len(), bytes);
             assert!(read(spool) == text[..bytes], "{bytes} bytes");
@@ -160,7 +166,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let not_a_dir = dir.path().join("file");
         fs::write(&not_a_dir, "x").expect("written");
-        let refused = Spool::new(&not_a_dir).push(&[0; PIECE_BYTES]).expect_err("refused");
+        let refused = Spool::new(&not_a_dir).push(&[0; PIECE_BYTES]).await.expect_err("refused");
         assert_eq!(refused.code(), Code::Unavailable);
         let full = io::Error::from(ErrorKind::StorageFull);
         assert_eq!(not_possible(&full).code(), Code::DiskFull);

@@ -132,7 +132,7 @@ impl<'h> Collected<'h> {
         while let Some(chunk) = next {
             ahead.feed(&chunk)?;
             self.events.room(ahead.items())?;
-            spool.push(&chunk)?;
+            spool.push(&chunk).await?;
             next = intake.next_checked(Code::RequestTooLarge).await?;
         }
         Ok(spool)

@@ -52,9 +52,9 @@ pub(super) async fn read<'s>(
 
 async fn spool(shared: &Shared, first: &[u8], intake: &mut Intake) -> Result<Spool, Problem> {
     let mut spool = Spool::new(&shared.options.spool_dir);
-    spool.push(first)?;
+    spool.push(first).await?;
     while let Some(chunk) = intake.next_checked(Code::RequestTooLarge).await? {
-        spool.push(&chunk)?;
+        spool.push(&chunk).await?;
     }
     Ok(spool)
 }
