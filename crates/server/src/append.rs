@@ -1,7 +1,9 @@
 //! `POST /events`: what arrives, by media type (API.md §2).
 
+mod ahead;
 mod answer;
 mod batch;
+mod document;
 mod intent;
 mod json;
 mod ndjson;
@@ -9,6 +11,7 @@ mod producer;
 mod proto_split;
 mod shape;
 mod single;
+mod split;
 
 use std::sync::Arc;
 

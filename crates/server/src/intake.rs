@@ -98,6 +98,13 @@ impl Intake {
         }
     }
 
+    /// As [`Intake::next`]; refuses a body that has become larger than it may be.
+    pub(crate) async fn next_checked(&mut self, code: Code) -> Result<Option<Bytes>, Problem> {
+        let chunk = self.next().await?;
+        self.check(code)?;
+        Ok(chunk)
+    }
+
     /// As [`Intake::next`]; `Err(Paused)` if nothing comes for so long.
     pub(crate) async fn next_within(
         &mut self,
@@ -133,7 +140,7 @@ impl Intake {
     }
 
     /// Refuses a body that has become larger than it may be.
-    pub(crate) fn check(&self, code: Code) -> Result<(), Problem> {
+    fn check(&self, code: Code) -> Result<(), Problem> {
         let over = self.given > self.bytes_max;
         if over { Err(too_large(code, self.bytes_max)) } else { Ok(()) }
     }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Refuses with typed problems only ([`Code`], listed in `docs/errors.md`), buffers nothing that
-//! has no bound, and holds nobody up with the disk.
+//! has no bound, and holds nobody up with the disk. What a request may not hold in memory while it
+//! comes in waits in a file.
 
 mod append;
 mod cors;
@@ -30,6 +31,7 @@ mod route;
 mod server;
 mod service;
 mod shared;
+mod spool;
 mod stream;
 mod wire;
 

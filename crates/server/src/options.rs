@@ -1,6 +1,6 @@
 //! How a server is set up, and the bounds it keeps.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -14,6 +14,9 @@ pub struct ServerOptions {
     pub streams_max: usize,
     /// Batches and NDJSON bodies taken in at a time; more wait a moment, then are refused.
     pub bulk_requests_max: usize,
+    /// Where the part of a large batch waits, in files without names, that is not held in memory
+    /// until all of it has come. Made if need be. Best not a file system in memory.
+    pub spool_dir: PathBuf,
     /// Request line and headers together, in bytes.
     pub header_bytes_max: usize,
     /// How long a client may take to send its headers, and how long a connection may idle.
@@ -35,6 +38,7 @@ impl Default for ServerOptions {
             connections_max: 16_384,
             streams_max: 10_000,
             bulk_requests_max: 16,
+            spool_dir: std::env::temp_dir(),
             header_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),

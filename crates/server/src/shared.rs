@@ -21,6 +21,14 @@ use crate::{
 /// How long a batch waits for its turn.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Bytes of batches held in memory while they come in: of one request, and of all together. What is
+/// more goes to files.
+const HELD_BYTES_MAX: usize = 1024 * 1024;
+const HELD_BYTES_MAX_OF_ALL: usize = 32 * 1024 * 1024;
+
+/// Batches read back from files at a time, until they are committed: each may be in memory whole.
+const SPOOLED_MAX: usize = 2;
+
 /// Readers that may be at the disk at a time: they share it with the writer.
 const READERS_MAX: usize = 2;
 
@@ -59,6 +67,8 @@ pub(crate) struct Shared {
     /// Reads that may go to the disk take one each.
     pub(crate) readers: Arc<Semaphore>,
     bulk: Semaphore,
+    spooled: Semaphore,
+    held_bytes: AtomicUsize,
     streams: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -67,6 +77,8 @@ impl Shared {
     pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
         Shared {
             bulk: Semaphore::new(options.bulk_requests_max),
+            spooled: Semaphore::new(SPOOLED_MAX),
+            held_bytes: AtomicUsize::new(0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             streams: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -86,6 +98,23 @@ impl Shared {
                 Err(Problem::new(Code::Busy, detail).retry_after(1))
             }
         }
+    }
+
+    /// Leave to read a batch back from its file. Waits as long as a body may pause.
+    pub(crate) async fn spooled_turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let patience = self.options.body_idle_timeout;
+        match tokio::time::timeout(patience, self.spooled.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "too many large batches are being stored; send this one again";
+                Err(Problem::new(Code::Busy, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// A share, of nothing yet, in what batches may hold in memory while they come in.
+    pub(crate) fn held(&self) -> Held<'_> {
+        Held { shared: self, bytes: 0 }
     }
 
     /// Live streams open now.
@@ -113,6 +142,36 @@ impl Shared {
     }
 }
 
+/// What a request holds in memory of a body that is coming in.
+#[derive(Debug)]
+pub(crate) struct Held<'s> {
+    shared: &'s Shared,
+    bytes: usize,
+}
+
+impl Held<'_> {
+    /// Adds bytes if they may be held; else they are to go to a file.
+    pub(crate) fn add(&mut self, bytes: usize) -> bool {
+        if self.bytes + bytes > HELD_BYTES_MAX {
+            return false;
+        }
+        let before = self.shared.held_bytes.fetch_add(bytes, Relaxed);
+        let fits = before + bytes <= HELD_BYTES_MAX_OF_ALL;
+        if fits {
+            self.bytes += bytes;
+        } else {
+            self.shared.held_bytes.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.shared.held_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 /// Counts a live stream for as long as it is there.
 #[derive(Debug)]
 pub(crate) struct StreamPlace {
@@ -122,5 +181,24 @@ pub(crate) struct StreamPlace {
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         self.shared.streams.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_bounded_for_one_and_for_all() {
+        let shared = Shared::new(ServerOptions::default(), EngineSlot::new());
+        let mut one = shared.held();
+        assert!(one.add(HELD_BYTES_MAX) && !one.add(1));
+        let mut others: Vec<_> = (0..40).map(|_| shared.held()).collect();
+        let fitting = others.iter_mut().filter_map(|held| held.add(HELD_BYTES_MAX).then_some(()));
+        assert_eq!(fitting.count(), HELD_BYTES_MAX_OF_ALL / HELD_BYTES_MAX - 1);
+        drop(one);
+        assert!(shared.held().add(1), "what was held is free again");
+        drop(others);
+        assert_eq!(shared.held_bytes.load(Relaxed), 0);
     }
 }

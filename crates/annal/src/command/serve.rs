@@ -7,7 +7,7 @@
 mod banner;
 
 use std::{
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process,
@@ -38,6 +38,9 @@ use crate::{
 
 /// What is left of the time for shutting down when requests have had theirs.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Where large batches wait in the data directory until all of them has come.
+const SPOOL_DIR: &str = "tmp";
 
 /// Serves until it is told to stop.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
@@ -121,7 +124,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let slot = EngineSlot::new();
     let (stop, stopped) = watch::channel(false);
-    let server = Server::new(server_options(settings), slot.clone());
+    let server = Server::new(server_options(settings, dir), slot.clone());
     let listener = Listener::Tcp(tokio::net::TcpListener::from_std(listener)?);
     let until = wait_for(stopped);
     let serving = tokio::spawn(server.serve(vec![listener], until));
@@ -139,6 +142,7 @@ async fn serve(
         }
     };
     let engine = opened.with_context(|| target::cannot_open(dir))?;
+    clear_spool(dir).context("cannot clear the directory of temporary files")?;
     let running = Running::start(engine, settings, place)?;
     slot.fill(running.engine.clone());
     banner::print(settings, place, dir, &running.engine);
@@ -156,15 +160,28 @@ async fn serve(
     Ok(Some(running))
 }
 
+/// Files there have no names for longer than it takes to make them; a crash may still leave one.
+fn clear_spool(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir.join(SPOOL_DIR)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
 async fn wait_for(mut stopped: watch::Receiver<bool>) {
     // An error means that nobody can tell any more, which is the end too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn server_options(settings: &Settings) -> ServerOptions {
+fn server_options(settings: &Settings, dir: &Path) -> ServerOptions {
     ServerOptions {
         cors_origins: settings.cors_origin.clone().unwrap_or_default(),
         grace: settings.shutdown_max(),
+        spool_dir: dir.join(SPOOL_DIR),
         ..ServerOptions::default()
     }
 }

@@ -1,4 +1,8 @@
 //! Batches: taken apart while they come in, committed together.
+//!
+//! What is taken apart is held in memory until the batch is whole, so there is a bound on it: what
+//! comes after waits in a file, only counted and measured, and is taken apart when all of it has
+//! come. A batch whose sender stalls costs no more than that bound, and one event.
 
 use std::sync::Arc;
 
@@ -6,6 +10,7 @@ use annal_engine::{Append, Engine};
 use annal_event::{Encoded, EventError, json::ArraySplitter, proto};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
+use tokio::task::block_in_place;
 
 use super::{
     Form,
@@ -15,12 +20,14 @@ use super::{
     proto_split::BatchSplitter,
     shape::Members,
     single::wire_bytes_max,
+    split::Splitter,
 };
 use crate::{
     intake::Intake,
     problem::{Code, Problem},
     reply::Reply,
-    shared::Shared,
+    shared::{Held, Shared},
+    spool::Spool,
 };
 
 /// Reads a batch of one of the CloudEvents media types and appends it.
@@ -33,39 +40,141 @@ pub(super) async fn append(
 ) -> Result<Response<Reply>, Problem> {
     intake.limit(engine.limits().request_bytes_max, Code::RequestTooLarge)?;
     let _turn = shared.bulk_turn().await?;
-    match form {
-        Form::ProtoBatch => append_proto(engine, headers, intake).await,
-        _ => append_json(engine, headers, true, Bytes::new(), intake).await,
-    }
+    Collected::new(shared, engine, headers, form)?.append(Bytes::new(), intake).await
 }
 
-/// Events collected so far.
+/// Reads a plain JSON array of events, of which `prefix` has been taken in already.
+pub(super) async fn append_array(
+    shared: &Arc<Shared>,
+    engine: &Engine,
+    headers: &HeaderMap,
+    prefix: Bytes,
+    intake: &mut Intake,
+) -> Result<Response<Reply>, Problem> {
+    Collected::new(shared, engine, headers, Form::Json)?.append(prefix, intake).await
+}
+
+/// A batch, as far as it has come.
 struct Collected<'h> {
-    producer: Producer<'h>,
-    events: Encoded,
-    names: Names,
+    shared: &'h Shared,
+    engine: &'h Engine,
+    splitter: Splitter,
+    events: Events<'h>,
+    held: Held<'h>,
 }
 
 impl<'h> Collected<'h> {
-    fn new(engine: &'h Engine, headers: &'h HeaderMap, strict: bool) -> Result<Self, Problem> {
+    fn new(
+        shared: &'h Shared,
+        engine: &'h Engine,
+        headers: &'h HeaderMap,
+        form: Form,
+    ) -> Result<Self, Problem> {
         intent::refuse(headers)?;
-        let producer = Producer::new(engine, headers, strict)?;
-        Ok(Collected { producer, events: Encoded::default(), names: Names::default() })
+        let item_bytes_max = wire_bytes_max(engine.limits().event_bytes_max);
+        let splitter = match form {
+            Form::ProtoBatch => Splitter::Proto(BatchSplitter::new(item_bytes_max)),
+            _ => Splitter::Json(ArraySplitter::new(item_bytes_max)),
+        };
+        let producer = Producer::new(engine, headers, form != Form::Json)?;
+        let (encoded, names) = (Encoded::default(), Names::default());
+        let events = Events { form, producer, encoded, names };
+        Ok(Collected { shared, engine, splitter, events, held: shared.held() })
     }
 
-    fn room(&self) -> Result<(), Problem> {
+    async fn append(
+        mut self,
+        prefix: Bytes,
+        intake: &mut Intake,
+    ) -> Result<Response<Reply>, Problem> {
+        let mut _turn = None;
+        if let Some(spool) = self.take_in(prefix, intake).await? {
+            _turn = Some(self.shared.spooled_turn().await?);
+            // In one go, of which there are few at a time: threads that take turns at it would each
+            // grow memory of their own.
+            block_in_place(|| self.take_from(spool))?;
+        }
+        self.splitter.finish()?;
+        let Events { encoded, names, .. } = self.events;
+        if encoded.is_empty() {
+            return Ok(answer::nothing());
+        }
+        let append = Append { events: encoded, preconditions: Vec::new() };
+        commit(self.engine, append, &names).await
+    }
+
+    /// Takes the body in: apart as far as it may be held in memory, the rest to a file.
+    async fn take_in(
+        &mut self,
+        prefix: Bytes,
+        intake: &mut Intake,
+    ) -> Result<Option<Spool>, Problem> {
+        let mut next = Some(prefix);
+        while let Some(chunk) = next {
+            if self.held.add(chunk.len()) {
+                self.splitter.feed(&chunk, |item| self.events.take(item))?;
+            } else if let Some(taken) =
+                self.splitter.feed_to_boundary(&chunk, |item| self.events.take(item))?
+            {
+                return self.spool(chunk.slice(taken..), intake).await.map(Some);
+            }
+            next = intake.next_checked(Code::RequestTooLarge).await?;
+        }
+        Ok(None)
+    }
+
+    /// Takes the rest of the body in, only looking at how many and how large the events are.
+    async fn spool(&self, first: Bytes, intake: &mut Intake) -> Result<Spool, Problem> {
+        let item_bytes_max = wire_bytes_max(self.engine.limits().event_bytes_max);
+        let mut ahead = self.splitter.ahead(self.events.encoded.len(), item_bytes_max)?;
+        let mut spool = Spool::new(&self.shared.options.spool_dir);
+        let mut next = Some(first);
+        while let Some(chunk) = next {
+            ahead.feed(&chunk)?;
+            self.events.room(ahead.items())?;
+            spool.push(&chunk).await?;
+            next = intake.next_checked(Code::RequestTooLarge).await?;
+        }
+        Ok(spool)
+    }
+
+    /// Takes the rest of the batch apart. Waits for the disk.
+    fn take_from(&mut self, spool: Spool) -> Result<(), Problem> {
+        let mut pieces = spool.into_pieces()?;
+        while let Some(piece) = pieces.next()? {
+            self.splitter.feed(piece, |item| self.events.take(item))?;
+        }
+        Ok(())
+    }
+}
+
+/// Events that have been read.
+struct Events<'h> {
+    form: Form,
+    producer: Producer<'h>,
+    encoded: Encoded,
+    names: Names,
+}
+
+impl Events<'_> {
+    /// Refuses more events than a batch may hold.
+    fn room(&self, events: usize) -> Result<(), Problem> {
         let most = self.producer.limits().batch_events_max;
-        if self.events.len() < most {
+        if events <= most {
             return Ok(());
         }
         let detail = format!("a batch holds at most {most} events; split it, or send NDJSON");
         Err(Problem::new(Code::BatchTooLarge, detail).with_number("events_max", most as u64))
     }
 
-    fn take_json(&mut self, item: &[u8]) -> Result<(), Problem> {
-        self.room()?;
-        let index = self.events.len();
-        match self.producer.json(item, &mut self.events) {
+    fn take(&mut self, item: &[u8]) -> Result<(), Problem> {
+        let index = self.encoded.len();
+        self.room(index + 1)?;
+        if self.form == Form::ProtoBatch {
+            let taken = self.take_proto(item);
+            return taken.map_err(|error| error.at_index(index).into());
+        }
+        match self.producer.json(item, &mut self.encoded) {
             Ok(event) => self.names.push(&event),
             Err(_) if Members::of(item).is_publish() => return Err(no_topics()),
             Err(error) => return Err(error.at_index(index).into()),
@@ -73,57 +182,12 @@ impl<'h> Collected<'h> {
         Ok(())
     }
 
-    fn take_proto(&mut self, item: &[u8]) -> Result<(), Problem> {
-        self.room()?;
-        let index = self.events.len();
-        let at_index = |error: EventError| error.at_index(index);
-        let event = proto::parse_event(item).map_err(at_index)?;
-        let event = self.producer.encode(event, &mut self.events).map_err(at_index)?;
+    fn take_proto(&mut self, item: &[u8]) -> Result<(), EventError> {
+        let event = proto::parse_event(item)?;
+        let event = self.producer.encode(event, &mut self.encoded)?;
         self.names.push(&event);
         Ok(())
     }
-
-    async fn commit(self, engine: &Engine) -> Result<Response<Reply>, Problem> {
-        if self.events.is_empty() {
-            return Ok(answer::nothing());
-        }
-        let append = Append { events: self.events, preconditions: Vec::new() };
-        commit(engine, append, &self.names).await
-    }
-}
-
-/// Reads a JSON array of events, of which `prefix` has been taken in already.
-pub(super) async fn append_json(
-    engine: &Engine,
-    headers: &HeaderMap,
-    strict: bool,
-    prefix: Bytes,
-    intake: &mut Intake,
-) -> Result<Response<Reply>, Problem> {
-    let mut collected = Collected::new(engine, headers, strict)?;
-    let mut splitter = ArraySplitter::new(wire_bytes_max(engine.limits().event_bytes_max));
-    splitter.feed(&prefix, |item| collected.take_json(item))?;
-    while let Some(chunk) = intake.next().await? {
-        intake.check(Code::RequestTooLarge)?;
-        splitter.feed(&chunk, |item| collected.take_json(item))?;
-    }
-    splitter.finish()?;
-    collected.commit(engine).await
-}
-
-async fn append_proto(
-    engine: &Engine,
-    headers: &HeaderMap,
-    intake: &mut Intake,
-) -> Result<Response<Reply>, Problem> {
-    let mut collected = Collected::new(engine, headers, true)?;
-    let mut splitter = BatchSplitter::new(wire_bytes_max(engine.limits().event_bytes_max));
-    while let Some(chunk) = intake.next().await? {
-        intake.check(Code::RequestTooLarge)?;
-        splitter.feed(&chunk, |item| collected.take_proto(item))?;
-    }
-    splitter.finish()?;
-    collected.commit(engine).await
 }
 
 /// Appends a batch and answers.

@@ -12,7 +12,9 @@ use http::{HeaderMap, Response};
 
 use super::{
     answer::{self, Names},
-    batch, intent,
+    batch,
+    document::{self, Document},
+    intent,
     producer::Producer,
     shape::{Members, Opening, opening},
     single,
@@ -43,12 +45,14 @@ pub(super) async fn append(
     match opening {
         Opening::Array => {
             let _turn = shared.bulk_turn().await?;
-            batch::append_json(engine, headers, false, prefix, intake).await
+            batch::append_array(shared, engine, headers, prefix, intake).await
         }
         Opening::Conditional => {
             let _turn = shared.bulk_turn().await?;
-            let body = intake.whole_after(prefix, Code::RequestTooLarge).await?;
-            conditional(engine, headers, &body).await
+            let Document { text, place } = document::read(shared, prefix, intake).await?;
+            let answer = conditional(engine, headers, text).await;
+            drop(place);
+            answer
         }
         Opening::Event | Opening::Unknown => {
             let bytes_max = single::wire_bytes_max(limits.event_bytes_max);
@@ -87,7 +91,7 @@ async fn event_or_conditional(
         Err(error) => {
             let members = Members::of(body);
             if members.is_conditional() {
-                return conditional(engine, headers, body).await;
+                return conditional(engine, headers, body.clone()).await;
             }
             Err(if members.is_publish() { batch::no_topics() } else { error.into() })
         }
@@ -97,15 +101,16 @@ async fn event_or_conditional(
 async fn conditional(
     engine: &Engine,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: Bytes,
 ) -> Result<Response<Reply>, Problem> {
     intent::refuse(headers)?;
     let large = body.len() > PARSE_INLINE_BYTES;
     let (append, names) = if large {
-        tokio::task::block_in_place(|| read_conditional(engine, headers, body))?
+        tokio::task::block_in_place(|| read_conditional(engine, headers, &body))?
     } else {
-        read_conditional(engine, headers, body)?
+        read_conditional(engine, headers, &body)?
     };
+    drop(body);
     if append.events.is_empty() && append.preconditions.is_empty() {
         return Ok(answer::nothing());
     }

@@ -52,7 +52,7 @@ impl BatchSplitter {
         each: &mut impl FnMut(&[u8]) -> Result<(), Problem>,
     ) -> Result<usize, Problem> {
         let mut used = 0;
-        while let Some((start, end)) = self.bounds(&bytes[used..])? {
+        while let Some((start, end)) = bounds(&bytes[used..], self.item_bytes_max)? {
             let Some(item) = bytes.get(used + start..used + end) else { break };
             each(item)?;
             used += end;
@@ -60,29 +60,71 @@ impl BatchSplitter {
         Ok(used)
     }
 
-    /// Where the first event begins and ends, once its length is there.
-    fn bounds(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, Problem> {
-        let Some((tag, rest)) = bytes.split_first() else { return Ok(None) };
-        if *tag != EVENT_TAG {
-            return Err(malformed("a batch holds field 1 and nothing else"));
-        }
-        let mut length = 0usize;
-        for (place, byte) in rest.iter().take(LENGTH_BYTES_MAX).enumerate() {
-            length |= usize::from(byte & 0x7f) << (7 * place);
-            if byte & 0x80 == 0 {
-                return self.within(length).map(|()| Some((place + 2, place + 2 + length)));
+    /// Looks ahead from here, where `items` events are complete.
+    pub(super) fn ahead(&self, items: usize) -> Result<ProtoAhead, Problem> {
+        let item_bytes_max = self.item_bytes_max;
+        let mut ahead = ProtoAhead { item_bytes_max, head: Vec::new(), missing: 0, items };
+        ahead.feed(&self.partial)?;
+        Ok(ahead)
+    }
+}
+
+/// Counts events and keeps none.
+pub(super) struct ProtoAhead {
+    item_bytes_max: usize,
+    /// Tag and length of an event, as far as they are there.
+    head: Vec<u8>,
+    /// Bytes of the present event that have not come yet.
+    missing: usize,
+    items: usize,
+}
+
+impl ProtoAhead {
+    /// Takes the next bytes; refuses an event that is too large.
+    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+        let mut rest = chunk;
+        loop {
+            let passed = self.missing.min(rest.len());
+            self.missing -= passed;
+            let Some((byte, after)) = rest[passed..].split_first() else { return Ok(()) };
+            rest = after;
+            self.head.push(*byte);
+            if let Some((start, end)) = bounds(&self.head, self.item_bytes_max)? {
+                self.head.clear();
+                self.missing = end - start;
+                self.items += 1;
             }
         }
-        if rest.len() < LENGTH_BYTES_MAX { Ok(None) } else { Err(malformed("a length is wrong")) }
     }
 
-    fn within(&self, length: usize) -> Result<(), Problem> {
-        if length <= self.item_bytes_max {
-            return Ok(());
-        }
-        let detail = format!("an event of {length} bytes is larger than one may be");
-        Err(Problem::new(Code::EventTooLarge, detail))
+    /// Events that have begun.
+    pub(super) fn items(&self) -> usize {
+        self.items
     }
+}
+
+/// Where the first event begins and ends, once its length is there.
+fn bounds(bytes: &[u8], item_bytes_max: usize) -> Result<Option<(usize, usize)>, Problem> {
+    let Some((tag, rest)) = bytes.split_first() else { return Ok(None) };
+    if *tag != EVENT_TAG {
+        return Err(malformed("a batch holds field 1 and nothing else"));
+    }
+    let mut length = 0usize;
+    for (place, byte) in rest.iter().take(LENGTH_BYTES_MAX).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return within(length, item_bytes_max).map(|()| Some((place + 2, place + 2 + length)));
+        }
+    }
+    if rest.len() < LENGTH_BYTES_MAX { Ok(None) } else { Err(malformed("a length is wrong")) }
+}
+
+fn within(length: usize, item_bytes_max: usize) -> Result<(), Problem> {
+    if length <= item_bytes_max {
+        return Ok(());
+    }
+    let detail = format!("an event of {length} bytes is larger than one may be");
+    Err(Problem::new(Code::EventTooLarge, detail))
 }
 
 fn malformed(detail: &str) -> Problem {
@@ -115,6 +157,26 @@ mod tests {
         for step in [1, 2, 3, 7, 299, 1_000] {
             assert_eq!(split(&batch, step).expect("a batch"), expected, "cut every {step}");
         }
+    }
+
+    #[test]
+    fn looking_ahead_counts_from_anywhere() {
+        let mut batch = vec![0x0a, 2, 1, 2, 0x0a, 0, 0x0a, 0xac, 0x02];
+        batch.extend_from_slice(&[7; 300]);
+        batch.extend_from_slice(&[0x0a, 1, 9]);
+        for cut in 0..batch.len() {
+            let (mut splitter, mut complete) = (BatchSplitter::new(300), 0);
+            let counted = splitter.feed(&batch[..cut], |_| {
+                complete += 1;
+                Ok(())
+            });
+            counted.expect("a batch");
+            let mut ahead = splitter.ahead(complete).expect("a batch");
+            batch[cut..].chunks(5).for_each(|chunk| ahead.feed(chunk).expect("a batch"));
+            assert_eq!(ahead.items(), 4, "cut at {cut}");
+        }
+        let mut ahead = BatchSplitter::new(299).ahead(0).expect("nothing yet");
+        assert_eq!(ahead.feed(&batch).expect_err("refused").code(), Code::EventTooLarge);
     }
 
     #[test]

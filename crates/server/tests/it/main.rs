@@ -6,6 +6,7 @@ mod contract;
 mod fixture;
 mod http;
 mod limits;
+mod memory;
 mod ndjson;
 mod read;
 mod sse;
