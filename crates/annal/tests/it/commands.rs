@@ -230,3 +230,21 @@ fn verify_names_file_offset_and_position() {
     // Nothing damaged is served.
     assert_eq!(run_in(dir.path(), &["serve", "--port", "0"], b"").status.code(), Some(1));
 }
+
+#[test]
+fn repair_keeps_what_comes_before_the_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 1..=5 {
+        let one = format!(r#"{{"source":"/s","type":"t","id":"id-{n}"}}"#);
+        succeed(dir.path(), &["append"], one.as_bytes());
+    }
+    assert_eq!(run_in(dir.path(), &["repair"], b"").status.code(), Some(2), "only when told where");
+    let said = succeed(dir.path(), &["repair", "--truncate-at", "3"], b"");
+    assert_eq!(said.trim(), "the log ends at position 3");
+    succeed(dir.path(), &["verify"], b"");
+    succeed(dir.path(), &["get", "3"], b"");
+    assert_eq!(run_in(dir.path(), &["get", "4"], b"").status.code(), Some(1));
+    let again = succeed(dir.path(), &["append"], br#"{"source":"/s","type":"t","id":"id-4"}"#);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((&again["position"], &again["duplicate"]), (&"4".into(), &false.into()));
+}

@@ -187,6 +187,31 @@ fn what_is_acknowledged_is_there_after_a_restart_with_or_without_the_index() {
 }
 
 #[test]
+fn a_log_that_lost_what_was_durable_is_refused() {
+    // INV-1
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = EngineOptions::default();
+    options.index.table_events = 10;
+    let engine = Engine::open(dir.path(), options.clone()).expect("opens");
+    for n in 0..50 {
+        put(&engine, &[event(&n.to_string(), "x")]);
+    }
+    let begun = Instant::now();
+    while engine.view().index().checkpoint() < Position(40) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the index is never written");
+        thread::sleep(Duration::from_millis(2));
+    }
+    engine.shutdown();
+    std::fs::remove_dir_all(dir.path().join("log")).expect("removed");
+    match Engine::open(dir.path(), options) {
+        Err(OpenError::LogIsShort { head: Position::ZERO, folded }) => {
+            assert!(folded >= Position(40), "{folded}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_subscriber_is_woken_by_an_append() {
     with_engine(|engine| {
         struct Unpark(thread::Thread);

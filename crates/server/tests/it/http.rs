@@ -161,3 +161,21 @@ fn h2c_with_prior_knowledge() {
         assert!(text.contains("event: delta\nid: 1\ndata: {"), "{text}");
     });
 }
+
+#[test]
+fn one_host_and_no_unknown_parameters_anywhere() {
+    let served = Served::new();
+    for head in
+        ["GET /health HTTP/1.1\r\n\r\n", "GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"]
+    {
+        let mut client = served.client();
+        client.write(head.as_bytes());
+        assert_eq!(client.answer(false).status, 400, "{head}");
+    }
+    for path in
+        ["/health", "/health/live", "/health/ready", "/metrics", "/", "/docs", "/openapi.json"]
+    {
+        let answer = served.send(&format!("GET {path}?colour=blue"));
+        assert_eq!((answer.status, answer.code()), (400, "unknown-parameter".to_owned()), "{path}");
+    }
+}
