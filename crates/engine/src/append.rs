@@ -7,6 +7,7 @@ use std::{
 };
 
 use annal_event::{Actual, Encoded, Position, Precondition, Timestamp};
+use smallvec::SmallVec;
 
 use crate::Durability;
 
@@ -32,7 +33,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// One entry an event, in the order they were given.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: SmallVec<[Outcome; 1]>,
     /// The last position when this was decided, this append included.
     pub head: Position,
     /// When the new events were recorded.

@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use annal_event::{Encoded, Position, Timestamp};
+use smallvec::SmallVec;
 
 use crate::{
     append::{AppendError, Appended, Outcome},
@@ -176,7 +177,7 @@ impl Writer {
         })
     }
 
-    fn appended(&self, outcomes: Vec<Outcome>, head: Position, recorded: Timestamp) -> Appended {
+    fn appended(&self, outcomes: Outcomes, head: Position, recorded: Timestamp) -> Appended {
         Appended { outcomes, head, recorded, durability: self.core.options.durability }
     }
 
@@ -194,13 +195,15 @@ impl Writer {
     }
 }
 
+type Outcomes = SmallVec<[Outcome; 1]>;
+
 /// The outcome of each event, and marks for those that are new unless all are.
-fn outcomes(first: Position, len: usize, known: &[Known]) -> (Vec<Outcome>, Option<Vec<bool>>) {
+fn outcomes(first: Position, len: usize, known: &[Known]) -> (Outcomes, Option<Vec<bool>>) {
     if known.is_empty() {
         let new = |index| Outcome { position: first.plus(index), duplicate: false };
         return ((0..len as u64).map(new).collect(), None);
     }
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(len);
+    let mut outcomes = Outcomes::with_capacity(len);
     let mut next = first;
     for known in known {
         let outcome = match known {

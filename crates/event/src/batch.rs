@@ -7,6 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::{Event, EventError, Identity, Limits, Position, Timestamp, proto};
 
@@ -21,15 +22,17 @@ const LENGTH_BYTES: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
     payload: Vec<u8>,
-    ends: Vec<u32>,
-    digests: Vec<Digest>,
-    identities: Vec<Identity>,
+    // One event alone, the commonest append over HTTP, allocates for its payload only.
+    ends: SmallVec<[u32; 1]>,
+    digests: SmallVec<[Digest; 1]>,
+    identities: SmallVec<[Identity; 1]>,
 }
 
 impl Encoded {
     /// Appends one event. The caller has validated it ([`Event::validate`]).
     pub fn push(&mut self, event: &Event<'_>) {
         let start = self.payload.len();
+        self.payload.reserve(LENGTH_BYTES + event.record_bytes_at_most());
         self.payload.extend_from_slice(&[0; LENGTH_BYTES]);
         proto::encode_record(event, &mut self.payload);
         let record_start = start + LENGTH_BYTES;
@@ -117,7 +120,7 @@ impl Encoded {
     pub fn commit(self, first: Position, time: Timestamp) -> (Batch, Vec<Digest>) {
         let batch =
             Batch { first, time, payload: self.payload.into(), ends: self.ends.into_boxed_slice() };
-        (batch, self.digests)
+        (batch, self.digests.into_vec())
     }
 }
 

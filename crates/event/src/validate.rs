@@ -75,7 +75,7 @@ impl Event<'_> {
     }
 
     /// A bound on the record that costs a few additions; most events are far below their limit.
-    fn record_bytes_at_most(&self) -> usize {
+    pub(crate) fn record_bytes_at_most(&self) -> usize {
         const FRAMING_BYTES: usize = 64;
         let optional = [&self.subject, &self.time, &self.datacontenttype, &self.dataschema];
         let core = self.id.len() + self.source.len() + self.ty.len();

@@ -49,13 +49,13 @@ enum Form {
 pub(crate) async fn append(
     shared: &Arc<Shared>,
     engine: &Engine,
-    head: &Parts,
+    mut head: Parts,
     body: Incoming,
 ) -> Result<Response<Reply>, Problem> {
-    let form = match check(head) {
+    let form = match check(&head) {
         Ok(form) => form,
         Err(problem) => {
-            refuse_unread(head, body);
+            refuse_unread(&head, body);
             return Err(problem);
         }
     };
@@ -63,11 +63,13 @@ pub(crate) async fn append(
     let mut intake = match Intake::new(&head.headers, body, idle) {
         Ok(intake) => intake,
         Err((body, problem)) => {
-            refuse_unread(head, body);
+            refuse_unread(&head, body);
             return Err(problem);
         }
     };
-    let answer = read(shared, engine, &head.headers, form, &mut intake).await;
+    let headers = std::mem::take(&mut head.headers);
+    drop(head);
+    let answer = read(shared, engine, headers, form, &mut intake).await;
     if answer.is_err() {
         intake.drain();
     }
@@ -90,7 +92,7 @@ fn check(head: &Parts) -> Result<Form, Problem> {
 async fn read(
     shared: &Arc<Shared>,
     engine: &Engine,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     form: Form,
     intake: &mut Intake,
 ) -> Result<Response<Reply>, Problem> {
@@ -99,11 +101,11 @@ async fn read(
             single::append(engine, headers, form, intake).await
         }
         // Boxed, because a connection keeps room for the largest future it may run.
-        Form::Json => Box::pin(json::append(shared, engine, headers, intake)).await,
+        Form::Json => Box::pin(json::append(shared, engine, &headers, intake)).await,
         Form::Batch | Form::ProtoBatch => {
-            Box::pin(batch::append(shared, engine, headers, form, intake)).await
+            Box::pin(batch::append(shared, engine, &headers, form, intake)).await
         }
-        Form::Ndjson => Box::pin(ndjson::append(shared, engine, headers, intake)).await,
+        Form::Ndjson => Box::pin(ndjson::append(shared, engine, &headers, intake)).await,
     }
 }
 

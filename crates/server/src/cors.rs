@@ -24,30 +24,37 @@ pub(crate) fn options(shared: &Shared, asked: &HeaderMap, route: Route) -> Respo
     let Ok(allow) = HeaderValue::from_str(&route.allow()) else { return response };
     headers.insert(header::ALLOW, allow.clone());
     let preflight = asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if preflight && origin(&shared.options, asked).is_some() {
+    if preflight && allowed(&shared.options, asked.get(header::ORIGIN)).is_some() {
         let wanted = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-        let allowed = wanted.cloned().unwrap_or(ALLOWED);
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        let wanted = wanted.cloned().unwrap_or(ALLOWED);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_S);
     }
     response
 }
 
 /// Lets the origin of a request read the answer, if it is one that may.
-pub(crate) fn allow(options: &ServerOptions, asked: &HeaderMap, headers: &mut HeaderMap) {
+pub(crate) fn allow(
+    options: &ServerOptions,
+    origin: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) {
     if options.cors_origins.is_empty() {
         return;
     }
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin(options, asked) {
+    if let Some(origin) = allowed(options, origin) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
 }
 
-fn origin<'h>(options: &ServerOptions, asked: &'h HeaderMap) -> Option<&'h HeaderValue> {
-    let origin = asked.get(header::ORIGIN)?;
+fn allowed<'h>(
+    options: &ServerOptions,
+    origin: Option<&'h HeaderValue>,
+) -> Option<&'h HeaderValue> {
+    let origin = origin?;
     let may = |allowed: &String| allowed == "*" || allowed.as_bytes() == origin.as_bytes();
     options.cors_origins.iter().any(may).then_some(origin)
 }

@@ -1,6 +1,6 @@
 //! One request: what it addresses, who answers, what goes with every answer.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use annal_engine::Engine;
 use http::{
@@ -40,15 +40,16 @@ pub(crate) async fn serve(
 ) -> Response<Reply> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
-    let mut route = Route::Landing;
-    let answer = match addressed(&head) {
-        Ok(matched) => {
-            route = matched.route;
-            dispatch(&shared, &head, &matched, body).await
+    let asked = Asked::of(&head);
+    let (route, answer) = match addressed(&head) {
+        // The only one that waits long: without the head, which holds on to the read buffer.
+        Ok(Matched { route: Route::Events, .. }) if head.method == Method::POST => {
+            (Route::Events, appended(&shared, head, body).await)
         }
+        Ok(matched) => (matched.route, dispatch(&shared, &head, &matched, body).await),
         Err(problem) => {
             discard(&head, body);
-            Err(problem)
+            (Route::Landing, Err(problem))
         }
     };
     let mut response = match answer {
@@ -61,10 +62,49 @@ pub(crate) async fn serve(
     if let (Reply::Stream(stream), Some(flow)) = (response.body_mut(), flow) {
         stream.flows_through(Arc::clone(flow));
     }
-    finish(&shared, &head, &mut response);
-    let operation = Operation::of(route, head.method == Method::POST);
+    finish(&shared, &asked, &mut response);
+    let operation = Operation::of(route, asked.method == Method::POST);
     shared.metrics.answered(route, operation, response.status(), begun.elapsed());
     response
+}
+
+/// What is said of a request in its answer and in the log.
+struct Asked {
+    method: Method,
+    path: Cow<'static, str>,
+    request_id: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+}
+
+impl Asked {
+    fn of(head: &Parts) -> Asked {
+        // Copied, because a header's value keeps the whole read buffer alive.
+        let copy = |name: HeaderName| {
+            head.headers.get(name).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok())
+        };
+        let path = match head.uri.path() {
+            "/events" => Cow::Borrowed("/events"),
+            path => Cow::Owned(path.to_owned()),
+        };
+        Asked {
+            method: head.method.clone(),
+            path,
+            request_id: copy(REQUEST_ID).filter(is_request_id),
+            origin: copy(header::ORIGIN),
+        }
+    }
+}
+
+async fn appended(
+    shared: &Arc<Shared>,
+    head: Parts,
+    body: Incoming,
+) -> Result<Response<Reply>, Problem> {
+    let Some(engine) = shared.slot.get() else {
+        discard(&head, body);
+        return Err(health::starting());
+    };
+    append::append(shared, engine, head, body).await
 }
 
 fn addressed(head: &Parts) -> Result<Matched<'_>, Problem> {
@@ -123,9 +163,6 @@ async fn dispatch(
         discard(head, body);
         return Err(health::starting());
     };
-    if route == Route::Events && head.method == Method::POST {
-        return append::append(shared, engine, head, body).await;
-    }
     discard(head, body);
     // Boxed, because a connection keeps room for the largest future it may run.
     Box::pin(look(shared, engine, head, matched)).await
@@ -172,10 +209,10 @@ fn wrong_method(head: &Parts, route: Route) -> Problem {
 }
 
 /// What goes with every answer.
-fn finish(shared: &Shared, head: &Parts, response: &mut Response<Reply>) {
+fn finish(shared: &Shared, asked: &Asked, response: &mut Response<Reply>) {
     let failed = response.status().is_client_error() || response.status().is_server_error();
     let headers = response.headers_mut();
-    if let Some(id) = head.headers.get(REQUEST_ID).filter(|id| is_request_id(id)) {
+    if let Some(id) = &asked.request_id {
         headers.insert(REQUEST_ID, id.clone());
     } else if failed && let Some(engine) = shared.slot.get() {
         // So that a report of a failure can be found in the log.
@@ -184,18 +221,18 @@ fn finish(shared: &Shared, head: &Parts, response: &mut Response<Reply>) {
         }
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    cors::allow(&shared.options, &head.headers, headers);
+    cors::allow(&shared.options, asked.origin.as_ref(), headers);
     if response.status().is_server_error() {
         let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
         tracing::warn!(
-            method = %head.method,
-            path = head.uri.path(),
+            method = %asked.method,
+            path = %asked.path,
             status = response.status().as_u16(),
             request_id = id.unwrap_or_default(),
             "request failed"
         );
     }
-    if head.method == Method::HEAD {
+    if asked.method == Method::HEAD {
         without_body(response);
     }
 }

@@ -26,17 +26,18 @@ pub(super) struct Prepared {
     pub(super) by_header: bool,
 }
 
-/// Reads one event and appends it.
+/// Reads one event and appends it. While it waits to be committed it holds nothing of the request:
+/// the connection can use its read buffer again.
 pub(super) async fn append(
     engine: &Engine,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     form: Form,
     intake: &mut Intake,
 ) -> Result<Response<Reply>, Problem> {
     intake.limit(wire_bytes_max(engine.limits().event_bytes_max), Code::EventTooLarge)?;
     let body = intake.whole(Code::EventTooLarge).await?;
-    let prepared = prepare(engine, headers, form, &body)?;
-    drop(body);
+    let prepared = prepare(engine, &headers, form, &body)?;
+    drop((headers, body));
     commit(engine, prepared).await
 }
 
