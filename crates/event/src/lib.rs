@@ -3,6 +3,7 @@
 //! Everything here is plain data without I/O, clocks or threads. Bytes from outside come in through
 //! the codecs ([`json`], [`http`], [`proto`]), which never panic and say where the input is wrong.
 
+mod attributes;
 mod base64;
 mod batch;
 mod content;
@@ -23,6 +24,7 @@ mod time;
 mod uri;
 mod validate;
 
+pub use attributes::{Attribute, Attributes, ShortText};
 pub use batch::{
     Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
 };

@@ -1,5 +1,6 @@
 //! The vocabulary as its users see it: conformance, round trips, hostile input.
 
+mod attributes;
 mod binary_mode;
 mod conformance;
 mod content;
