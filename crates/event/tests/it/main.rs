@@ -1,5 +1,6 @@
 //! The vocabulary as its users see it: conformance, round trips, hostile input.
 
+mod allocations;
 mod attributes;
 mod binary_mode;
 mod cesql;
