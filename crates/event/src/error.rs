@@ -1,8 +1,8 @@
-//! Why an event, a query or a precondition was refused.
+//! Why an event, a query, a filter or a precondition was refused.
 
 use std::{borrow::Cow, fmt};
 
-/// What is wrong with an event (or a query, or a precondition) that somebody sent.
+/// What is wrong with an event (or a query, a filter, a precondition) that somebody sent.
 ///
 /// Small, because it travels in the `Result` of every codec; says where (`pointer`, a JSON Pointer
 /// into what was sent, also for attributes of other formats: `/time`) and what to do (`detail`).
@@ -14,6 +14,7 @@ struct Inner {
     kind: EventErrorKind,
     pointer: Cow<'static, str>,
     index: Option<usize>,
+    position: Option<usize>,
     detail: Cow<'static, str>,
 }
 
@@ -35,6 +36,8 @@ pub enum EventErrorKind {
     TooMany,
     /// A query has another form than API.md §2 gives.
     Query,
+    /// A filter is no CESQL expression, or no list of filter dialects.
+    Filter,
     /// A precondition has another form than API.md §2 gives.
     Precondition,
     /// A stored record does not decode: what was read is not what was written.
@@ -51,6 +54,7 @@ impl EventErrorKind {
             EventErrorKind::TooLarge => "event-too-large",
             EventErrorKind::TooMany => "batch-too-large",
             EventErrorKind::Query => "invalid-query",
+            EventErrorKind::Filter => "invalid-filter",
             EventErrorKind::Precondition => "invalid-precondition",
             EventErrorKind::Damaged => "damaged",
         }
@@ -65,13 +69,20 @@ impl EventError {
         detail: impl Into<Cow<'static, str>>,
     ) -> EventError {
         let (pointer, detail) = (pointer.into(), detail.into());
-        EventError(Box::new(Inner { kind, pointer, index: None, detail }))
+        EventError(Box::new(Inner { kind, pointer, index: None, position: None, detail }))
     }
 
     /// The same error, said of item `index` of a batch.
     #[must_use]
     pub fn at_index(mut self, index: usize) -> EventError {
         self.0.index = Some(index);
+        self
+    }
+
+    /// The same error, at a character of the expression that was read, from 0.
+    #[must_use]
+    pub(crate) fn at_position(mut self, position: usize) -> EventError {
+        self.0.position = Some(position);
         self
     }
 
@@ -109,6 +120,11 @@ impl EventError {
         self.0.index
     }
 
+    /// Where in an expression: the number of characters before the place.
+    pub fn position(&self) -> Option<usize> {
+        self.0.position
+    }
+
     /// What is wrong and what to do.
     pub fn detail(&self) -> &str {
         &self.0.detail
@@ -122,6 +138,9 @@ impl fmt::Display for EventError {
         }
         if !self.0.pointer.is_empty() {
             write!(f, "{}: ", self.0.pointer)?;
+        }
+        if let Some(position) = self.0.position {
+            write!(f, "character {position}: ")?;
         }
         f.write_str(&self.0.detail)
     }

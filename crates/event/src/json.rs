@@ -1,9 +1,11 @@
-//! The JSON format of CloudEvents 1.0.2, and the JSON forms of queries and preconditions.
+//! The JSON format of CloudEvents 1.0.2, and the JSON forms of queries, filters and preconditions.
 //!
 //! Data keeps its exact text in both directions. Reading refuses what two readers might understand
 //! differently: names that stand twice, text that is not UTF-8, numbers that are no integer of 32
-//! bits where an extension has them, nesting beyond 100 levels. Nothing here recurses over input.
+//! bits where an extension has them, nesting beyond 100 levels. Nothing here recurses over
+//! input but the reader of filters, which has the same bound.
 
+mod filter;
 mod query;
 mod read;
 mod scan;
@@ -12,6 +14,7 @@ mod write;
 
 use std::fmt;
 
+pub use filter::{parse_filter, write_filter};
 pub use query::{parse_precondition, parse_query, write_precondition, write_query};
 pub use read::{parse_append, parse_batch, parse_event};
 pub use split::ArraySplitter;

@@ -1,13 +1,17 @@
 //! The vocabulary: what an event is, where it stands, and how one asks for it.
 //!
 //! Everything here is plain data without I/O, clocks or threads. Bytes from outside come in through
-//! the codecs ([`json`], [`http`], [`proto`]), which never panic and say where the input is wrong.
+//! the codecs ([`json`], [`http`], [`proto`]) and the compiler of expressions ([`cesql`]), which
+//! never panic and say where the input is wrong.
 
+mod attributes;
 mod base64;
 mod batch;
+pub mod cesql;
 mod content;
 mod error;
 mod event;
+mod filter;
 pub mod http;
 mod identity;
 pub mod json;
@@ -23,11 +27,13 @@ mod time;
 mod uri;
 mod validate;
 
+pub use attributes::{Attribute, Attributes, ShortText};
 pub use batch::{
     Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
 };
 pub use error::{EventError, EventErrorKind};
 pub use event::{Data, Event, Value};
+pub use filter::Filter;
 pub use identity::Identity;
 pub use keys::Keys;
 pub use limits::Limits;

@@ -15,10 +15,12 @@
 //! A [`Value::Timestamp`](crate::Value) whose text does not follow from its instant is stored as
 //! text. No format but protobuf has typed timestamps, so none that came in is like that.
 
+mod attribute;
 mod read;
 mod wire;
 mod write;
 
+pub use attribute::{Record, attribute};
 pub use read::{decode_record, keys, parse_batch, parse_event};
 pub use write::{encode_record, record_bytes, write_batch_item, write_event};
 

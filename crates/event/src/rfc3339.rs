@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Timestamp, time::civil_from_days};
+use crate::{ShortText, Timestamp, time::civil_from_days};
 
 /// Seconds and nanoseconds since the Unix epoch, as `google.protobuf.Timestamp` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,13 @@ impl Instant {
     pub(crate) fn bytes(self) -> (usize, [u8; 30]) {
         let mut text = [0; 30];
         (self.write(&mut text), text)
+    }
+
+    /// The canonical text, without allocation.
+    pub(crate) fn short(self) -> ShortText {
+        let (length, text) = self.bytes();
+        let text = std::str::from_utf8(&text[..length]).unwrap_or_default();
+        ShortText::of(text).unwrap_or_default()
     }
 
     fn write(self, out: &mut [u8; 30]) -> usize {

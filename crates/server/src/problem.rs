@@ -60,6 +60,8 @@ codes! {
     InvalidQuery = "invalid-query", 400, "The query cannot be read";
     /// A precondition has another form than the documented one.
     InvalidPrecondition = "invalid-precondition", 400, "The precondition cannot be read";
+    /// A filter is no CESQL expression, or no list of filter dialects.
+    InvalidFilter = "invalid-filter", 400, "The filter cannot be read";
     /// Filter expressions are not available.
     UnsupportedFilter = "unsupported-filter", 400, "Filter expressions are not available";
     /// Such a snapshot is not available.
@@ -227,6 +229,9 @@ impl From<EventError> for Problem {
         if let Some(index) = error.index() {
             problem = problem.with_number("index", index as u64);
         }
+        if let Some(position) = error.position() {
+            problem = problem.with_number("position", position as u64);
+        }
         if error.pointer().is_empty() {
             return problem;
         }
@@ -237,5 +242,22 @@ impl From<EventError> for Problem {
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.code.text(), self.0.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annal_event::json;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_that_does_not_parse_says_where() {
+        let error = json::parse_filter(br#"[{"sql":"type ="}]"#).expect_err("no filter");
+        let body = Problem::from(error).body();
+        let document: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(document["code"], "invalid-filter");
+        assert_eq!(document["pointer"], "/0/sql");
+        assert_eq!(document["position"], 6);
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::wire::{Field, Malformed, Reader};
 use super::{DATA_KIND, KIND_JSON, KIND_TEXT, number};
 use crate::{
-    Data, Event, EventError, EventErrorKind, Keys, Limits, Value, json, media_type, rfc3339,
+    Data, Event, EventError, EventErrorKind, Keys, Limits, Value, json, media_type,
     rfc3339::Instant, validate,
 };
 
@@ -142,7 +142,7 @@ fn text_member(value: &[u8]) -> Result<Option<&str>, Malformed> {
     Ok(text)
 }
 
-fn damaged(Malformed(what): Malformed) -> EventError {
+pub(super) fn damaged(Malformed(what): Malformed) -> EventError {
     let detail = format!("a stored record does not decode: {what}; run annal verify");
     EventError::new(EventErrorKind::Damaged, "", detail)
 }
@@ -194,7 +194,7 @@ fn last_one_wins(extensions: &mut Vec<(Cow<'_, str>, Value<'_>)>) {
 
 /// Name and value message of one entry of the attributes map.
 #[inline]
-fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+pub(super) fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
     let mut reader = Reader::new(bytes);
     while let Some((number, field)) = reader.next()? {
@@ -255,7 +255,7 @@ fn attribute_value(bytes: &[u8]) -> Result<Option<Value<'_>>, Malformed> {
     Ok(value)
 }
 
-fn timestamp(field: Field<'_>) -> Result<rfc3339::Instant, Malformed> {
+pub(super) fn timestamp(field: Field<'_>) -> Result<Instant, Malformed> {
     let (mut seconds, mut nanos) = (0, 0);
     let mut reader = Reader::new(field.bytes()?);
     while let Some((number, field)) = reader.next()? {

@@ -1,14 +1,23 @@
 //! The vocabulary as its users see it: conformance, round trips, hostile input.
 
+mod allocations;
+mod attributes;
 mod binary_mode;
+mod cesql;
+mod cesql_hostile;
+mod cesql_model;
+mod cesql_tck;
 mod conformance;
 mod content;
 mod examples;
+mod filter;
+mod filter_hint;
 mod hostile;
 mod json_format;
 mod protobuf;
 mod query;
 mod round_trip;
+mod shared;
 mod splitter;
 mod strategy;
 mod validate;
