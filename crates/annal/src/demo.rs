@@ -103,7 +103,8 @@ impl Demo {
 /// How many events of the world are stored: they are numbered without gaps, so halving finds it.
 fn stored(engine: &Engine) -> anyhow::Result<u64> {
     let has = |number: u64| -> anyhow::Result<bool> {
-        Ok(!engine.view().find(&world::id(number), Some(SOURCE))?.is_empty())
+        let found = engine.view().find(&world::id(number), Some(SOURCE), false)?;
+        Ok(found.deleted || !found.events.is_empty())
     };
     let mut beyond = 1;
     while has(beyond)? {

@@ -38,6 +38,8 @@ pub struct Appended {
     pub head: Position,
     /// When the new events were recorded.
     pub recorded: Timestamp,
+    /// How many earlier events it has hidden ([`annal_event::Deletion`]).
+    pub hidden: u64,
     /// What holds of it now.
     pub durability: Durability,
 }

@@ -4,9 +4,13 @@
 //! its checks. Nothing here changes anything.
 
 use annal_event::{
-    Actual, Encoded, Event, Identity, Position, Precondition, Query, SubjectCheck, proto,
+    Actual, Deletion, Encoded, Event, EventError, Identity, Position, Precondition, Query,
+    SubjectCheck, proto,
 };
-use annal_projection::index::Order;
+use annal_projection::{
+    deletions::Hidden,
+    index::{IndexError, Order, SubjectState},
+};
 
 use crate::{
     append::{Append, AppendError, FailedPrecondition, Holder},
@@ -14,15 +18,27 @@ use crate::{
     stage::Stage,
 };
 
+/// Positions taken from the index at a time.
+const CHUNK: usize = 256;
+
 /// What an append will do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Every event is new.
-    AllNew,
-    /// Some events are there already; for each, what it is.
-    Mixed(Vec<Known>),
+    /// The events that are new are stored.
+    Store(Store),
+    /// There is nothing to be done.
+    Nothing,
     /// Nothing may be stored.
     Refused(AppendError),
+}
+
+/// What an append stores.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// For each event what it is; empty when every one is new.
+    pub(crate) known: Vec<Known>,
+    /// The earlier events that an event of this append hides, and where that one will stand.
+    pub(crate) hides: Option<(Position, Vec<Position>)>,
 }
 
 /// Whether an event is there already.
@@ -43,6 +59,8 @@ pub(crate) struct Head<'a> {
     pub(crate) stage: &'a Stage,
     /// The last position decided.
     pub(crate) last: Position,
+    /// What users have deleted so far.
+    pub(crate) hidden: Hidden,
 }
 
 /// Buffers that deciding uses again and again.
@@ -67,8 +85,14 @@ enum Failure {
     Read(ReadError),
 }
 
-impl<E: Into<ReadError>> From<E> for Failure {
-    fn from(error: E) -> Failure {
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        Failure::Read(error)
+    }
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Failure {
         Failure::Read(error.into())
     }
 }
@@ -81,14 +105,27 @@ fn decide_inner(
     let known = dedupe(head, &append.events, scratch)?;
     let nothing_new = known.iter().all(|known| *known != Known::No);
     if !append.events.is_empty() && !known.is_empty() && nothing_new {
-        return Ok(Decision::Mixed(known));
+        return Ok(Decision::Store(Store { known, hides: None }));
     }
     let failed = check(head, &append.preconditions)?;
     if !failed.is_empty() {
         let error = AppendError::PreconditionFailed { failed, head: head.last };
         return Err(Failure::Refused(error));
     }
-    Ok(if known.is_empty() { Decision::AllNew } else { Decision::Mixed(known) })
+    let mut store = Store { known, hides: None };
+    for index in append.events.marked() {
+        let (new, position) = head.place(&store.known, *index as usize);
+        if new
+            && let Some(deletion) = Deletion::of(&decode(append.events.record(*index as usize))?)?
+        {
+            let hidden = head.matches(&deletion)?;
+            if hidden.is_empty() {
+                return Ok(Decision::Nothing);
+            }
+            store.hides = Some((position, hidden));
+        }
+    }
+    Ok(Decision::Store(store))
 }
 
 /// Empty when every event is new.
@@ -183,6 +220,26 @@ fn check(
 }
 
 impl Head<'_> {
+    /// Whether an event of an append is new, and the position that it then gets.
+    fn place(&self, known: &[Known], index: usize) -> (bool, Position) {
+        if known.is_empty() {
+            return (true, self.last.plus(index as u64 + 1));
+        }
+        let before = known[..index].iter().filter(|known| **known == Known::No).count();
+        (known[index] == Known::No, self.last.plus(before as u64 + 1))
+    }
+
+    /// The events that a deletion hides and that are not hidden yet.
+    fn matches(&self, deletion: &Deletion) -> Result<Vec<Position>, Failure> {
+        let from = deletion.from.prev();
+        let query = deletion.query();
+        let mut selection = self.view.index().select(&query, from, Position::MAX, Order::Ascending);
+        let mut found = Vec::new();
+        while selection.next(CHUNK, &mut found)? {}
+        found.retain(|position| !self.hidden.contains(*position));
+        Ok(found)
+    }
+
     /// The record at any position up to the last decided.
     fn record(&self, position: Position) -> Result<Vec<u8>, Failure> {
         if position > self.view.head()
@@ -191,7 +248,7 @@ impl Head<'_> {
             return Ok(record);
         }
         // What is no longer staged has become visible.
-        match self.view.get(position)? {
+        match self.view.stored(position)? {
             Some(stored) => Ok(stored.record().to_vec()),
             None => {
                 let reason = format!("the index names position {position}, the log has no such");
@@ -216,9 +273,7 @@ impl Head<'_> {
             }
             Precondition::Count { query, op, n } => {
                 // Past n + 1 every comparison has its answer.
-                let stop_at = n.saturating_add(2);
-                let count =
-                    self.view.index().count(query, Position::ZERO, Position::MAX, stop_at)?;
+                let count = self.count(query, n.saturating_add(2))?;
                 let actual = Actual { count: Some(count), ..Actual::default() };
                 Ok((!op.holds(count, *n)).then_some(actual))
             }
@@ -239,14 +294,14 @@ impl Head<'_> {
         recursive: bool,
         is: &SubjectCheck,
     ) -> Result<Option<Actual>, Failure> {
-        let state = self.view.index().subject(subject, recursive, Position::MAX)?;
+        let state = self.subject(subject, recursive)?;
         let holds = match is {
-            SubjectCheck::None => state.version == 0,
-            SubjectCheck::Exists => state.version > 0,
+            SubjectCheck::None => state.last == Position::ZERO,
+            SubjectCheck::Exists => state.last > Position::ZERO,
             SubjectCheck::Version(version) => state.version == *version,
             SubjectCheck::LastPosition(position) => state.last == *position,
             SubjectCheck::LastEvent { id, source } => {
-                state.version > 0 && {
+                state.last > Position::ZERO && {
                     let record = self.record(state.last)?;
                     let last = decode(&record)?;
                     last.id == *id && source.as_ref().is_none_or(|source| last.source == *source)
@@ -257,18 +312,63 @@ impl Head<'_> {
             return Ok(None);
         }
         let mut actual = Actual { version: Some(state.version), ..Actual::default() };
-        if state.version > 0 {
+        if state.last > Position::ZERO {
             actual = Actual { version: Some(state.version), ..self.describe(state.last)? };
         }
         Ok(Some(actual))
     }
 
+    /// Its version counts every event it ever had; its last event is one that is still there.
+    fn subject(&self, subject: &str, recursive: bool) -> Result<SubjectState, Failure> {
+        let mut state = self.view.index().subject(subject, recursive, Position::MAX)?;
+        if self.hidden.contains(state.last) {
+            let whole =
+                Deletion { subject: subject.to_owned(), recursive, ty: None, from: Position::ZERO };
+            let last = self.first_undeleted(&whole.query(), Position::ZERO, Order::Descending)?;
+            state.last = last.unwrap_or_default();
+        }
+        Ok(state)
+    }
+
     fn first_match(&self, query: &Query, after: Position) -> Result<Option<Position>, Failure> {
+        self.first_undeleted(query, after, Order::Ascending)
+    }
+
+    fn first_undeleted(
+        &self,
+        query: &Query,
+        after: Position,
+        order: Order,
+    ) -> Result<Option<Position>, Failure> {
+        let mut selection = self.view.index().select(query, after, Position::MAX, order);
+        // Most often the first is the one.
+        let (mut found, mut chunk, mut more) = (Vec::new(), 1, true);
+        while more {
+            found.clear();
+            more = selection.next(chunk, &mut found)?;
+            if let Some(first) = found.iter().find(|position| !self.hidden.contains(**position)) {
+                return Ok(Some(*first));
+            }
+            chunk = CHUNK;
+        }
+        Ok(None)
+    }
+
+    /// How many events match, counted no further than `stop_at`.
+    fn count(&self, query: &Query, stop_at: u64) -> Result<u64, Failure> {
         let index = self.view.index();
-        let mut selection = index.select(query, after, Position::MAX, Order::Ascending);
-        let mut first = Vec::with_capacity(1);
-        while first.is_empty() && selection.next(1, &mut first)? {}
-        Ok(first.first().copied())
+        if self.hidden.is_empty() {
+            return Ok(index.count(query, Position::ZERO, Position::MAX, stop_at)?);
+        }
+        let mut selection = index.select(query, Position::ZERO, Position::MAX, Order::Ascending);
+        let (mut found, mut count, mut more) = (Vec::new(), 0, true);
+        while more && count < stop_at {
+            found.clear();
+            more = selection.next(CHUNK, &mut found)?;
+            found.retain(|position| !self.hidden.contains(*position));
+            count += found.len() as u64;
+        }
+        Ok(count.min(stop_at))
     }
 
     fn describe(&self, position: Position) -> Result<Actual, Failure> {
@@ -284,8 +384,12 @@ impl Head<'_> {
 }
 
 fn decode(record: &[u8]) -> Result<Event<'_>, Failure> {
-    proto::decode_record(record).map_err(|error| {
+    Ok(proto::decode_record(record)?)
+}
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Failure {
         let reason = format!("a stored record is damaged ({error}); run `annal verify`");
         Failure::Refused(AppendError::Unavailable { reason })
-    })
+    }
 }

@@ -12,9 +12,12 @@ use std::{
 };
 
 use annal_authority::{CommitAuthority, Local, SyncWhen};
-use annal_event::{Limits, Position, Query, Timestamp};
+use annal_event::{
+    Deletion, EventError, Limits, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE,
+    Selector, Timestamp,
+};
 use annal_log::LogWriter;
-use annal_projection::index::{Index, IndexError};
+use annal_projection::index::{Index, IndexError, Order};
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
 
@@ -36,6 +39,9 @@ const REST: Duration = Duration::from_millis(20);
 
 /// Bytes read from the log at a time while the index catches up.
 const FOLD_BYTES: usize = 4 * 1024 * 1024;
+
+/// Positions taken from the index at a time.
+const FOUND_AT_ONCE: usize = 4_096;
 
 /// What the state machines share.
 #[derive(Debug)]
@@ -79,6 +85,14 @@ pub enum OpenError {
         /// What the index has on disk.
         folded: Position,
     },
+    /// A stored record is not an event.
+    #[error("the record at position {position} is damaged: {source}; run `annal verify`")]
+    Record {
+        /// Where it stands.
+        position: Position,
+        /// What is wrong with it.
+        source: EventError,
+    },
     /// The directory could not be used.
     #[error("cannot use the data directory: {0}")]
     Io(#[from] io::Error),
@@ -121,6 +135,7 @@ impl Core {
             options,
         });
         core.catch_up()?;
+        core.restore_deletions()?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
@@ -153,6 +168,32 @@ impl Core {
                 ms = begun.elapsed().as_millis() as u64,
                 "index caught up"
             );
+        }
+        Ok(())
+    }
+
+    /// Hides again what users have deleted: the deletions are in the log, and the index says which
+    /// events they speak of.
+    fn restore_deletions(&self) -> Result<(), OpenError> {
+        let own = Selector {
+            sources: vec![SYSTEM_SOURCE.to_owned()],
+            types: vec![Pattern::Exact(SUBJECT_DELETED.to_owned())],
+            ..Selector::default()
+        };
+        let index = self.view.index();
+        let all = |query: &Query, after: Position, before: Position| {
+            let mut selection = index.select(query, after, before, Order::Ascending);
+            let mut found = Vec::new();
+            while selection.next(FOUND_AT_ONCE, &mut found)? {}
+            Ok::<_, IndexError>(found)
+        };
+        for by in all(&Query::one(own), Position::ZERO, Position::MAX)? {
+            let Some(stored) = self.view.log().get(by)? else { continue };
+            let damaged = |source| OpenError::Record { position: by, source };
+            let event = stored.event().map_err(damaged)?;
+            let Some(deletion) = Deletion::of(&event).map_err(damaged)? else { continue };
+            let events = all(&deletion.query(), deletion.from.prev(), by)?;
+            self.view.deletions().hide(by, &events, by);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! steps them by hand. Time and chance come in through [`Clock`] and [`Random`] only.
 
 mod append;
+mod catalog;
 mod committer;
 mod decide;
 mod engine;
@@ -27,10 +28,11 @@ pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };
+pub use catalog::{Entries, Entry};
 pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
-pub use read::{Cursor, Order, Page, ReadError, ReadSpec, SYSTEM_SOURCE, View};
+pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
 pub use upkeep::Upkeep;

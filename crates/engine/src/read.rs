@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use annal_delivery::{Bell, EventSource, Scan};
 use annal_event::{
-    Event, EventError, Identity, Position, Query, Selector, StoredEvent, Timestamp, proto,
+    Event, EventError, Identity, Position, Query, SYSTEM_SOURCE, Selector, StoredEvent, Timestamp,
+    proto,
 };
 use annal_log::LogReader;
-use annal_projection::index::{self, Index, IndexError};
+use annal_projection::{
+    deletions::{Deletions, Hidden},
+    index::{self, Index, IndexError},
+};
 
 pub use annal_projection::index::Order;
-
-/// Source of the events that the store itself appends.
-pub const SYSTEM_SOURCE: &str = "/annal";
 
 /// A subscription closer to the head than this reads the log and filters; farther away it asks the
 /// index. Walking costs under a microsecond an event.
@@ -74,17 +75,53 @@ pub enum ReadError {
     },
 }
 
+/// What stands at a position, for readers.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// An event.
+    Event(StoredEvent),
+    /// An event that a user has deleted.
+    Deleted,
+    /// Nothing yet.
+    Nothing,
+}
+
+/// Events that were looked for by identity.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// Those that are there, oldest first.
+    pub events: Vec<StoredEvent>,
+    /// Whether a user has deleted another.
+    pub deleted: bool,
+}
+
+/// What a reader gets to see.
+#[derive(Clone, Debug)]
+struct Sight {
+    /// Events that the store itself appended, too.
+    system: bool,
+    /// Never what a user has deleted.
+    hidden: Hidden,
+}
+
+impl Sight {
+    fn sees(&self, position: Position, record: &[u8]) -> bool {
+        !self.hidden.contains(position) && (self.system || !is_system(record))
+    }
+}
+
 /// The visible log and its index: everything a reader needs.
 #[derive(Debug)]
 pub struct View {
     log: LogReader,
     index: Arc<Index>,
+    deletions: Deletions,
     bell: Bell,
 }
 
 impl View {
     pub(crate) fn new(log: LogReader, index: Arc<Index>) -> View {
-        View { log, index, bell: Bell::default() }
+        View { log, index, deletions: Deletions::default(), bell: Bell::default() }
     }
 
     /// The last visible position.
@@ -102,17 +139,40 @@ impl View {
         &self.index
     }
 
-    /// The event at a position.
-    pub fn get(&self, position: Position) -> Result<Option<StoredEvent>, ReadError> {
+    /// The deletions behind it.
+    pub(crate) fn deletions(&self) -> &Deletions {
+        &self.deletions
+    }
+
+    fn sight(&self, system: bool) -> Sight {
+        Sight { system, hidden: self.deletions.as_of(self.head()) }
+    }
+
+    /// What stands at a position.
+    pub fn get(&self, position: Position) -> Result<Found, ReadError> {
+        if self.deletions.as_of(self.head()).contains(position) {
+            return Ok(Found::Deleted);
+        }
+        Ok(self.stored(position)?.map_or(Found::Nothing, Found::Event))
+    }
+
+    /// The event at a position, whether or not a user has deleted it.
+    pub(crate) fn stored(&self, position: Position) -> Result<Option<StoredEvent>, ReadError> {
         if position == Position::ZERO || position > self.head() {
             return Ok(None);
         }
         Ok(self.log.get(position)?)
     }
 
-    /// Every event with an id, or with an id and a source (then one at most), oldest first.
-    pub fn find(&self, id: &str, source: Option<&str>) -> Result<Vec<StoredEvent>, ReadError> {
+    /// Every event with an id, or with an id and a source (then one at most).
+    pub fn find(
+        &self,
+        id: &str,
+        source: Option<&str>,
+        system: bool,
+    ) -> Result<Candidates, ReadError> {
         let head = self.head();
+        let sight = self.sight(system);
         let mut positions = Vec::new();
         match source {
             Some(source) => self.index.identity(Identity::of(source, id), &mut positions)?,
@@ -122,14 +182,19 @@ impl View {
         positions.sort_unstable();
         let mut found = Vec::new();
         self.log.get_many(&positions, &mut found)?;
-        let mut kept = Vec::with_capacity(found.len());
+        let mut candidates = Candidates::default();
         for stored in found {
             let event = decode(&stored)?;
-            if event.id == id && source.is_none_or(|source| source == event.source) {
-                kept.push(stored);
+            if event.id != id || source.is_some_and(|source| source != event.source) {
+                continue;
+            }
+            if sight.hidden.contains(stored.position()) {
+                candidates.deleted = true;
+            } else if sight.sees(stored.position(), stored.record()) {
+                candidates.events.push(stored);
             }
         }
-        Ok(kept)
+        Ok(candidates)
     }
 
     /// One page. Reads what it returns, not what lies between.
@@ -178,7 +243,7 @@ impl View {
             after,
             before,
             order: spec.order,
-            system: spec.system,
+            sight: self.sight(spec.system),
             head,
         })
     }
@@ -191,13 +256,35 @@ impl View {
         after: Position,
         before: Position,
     ) -> Result<u64, ReadError> {
-        let count = |query: &Query| self.index.count(query, after, before, u64::MAX);
-        let all = match query.is_all() {
-            true => before.0.saturating_sub(after.0.saturating_add(1)),
-            false => count(query)?,
-        };
-        let hidden = if system { Vec::new() } else { of_the_system(query) };
-        Ok(if hidden.is_empty() { all } else { all - count(&Query { any: hidden })? })
+        let hidden_ones = if system { Vec::new() } else { of_the_system(query) };
+        let all = self.count_undeleted(query, after, before)?;
+        if hidden_ones.is_empty() {
+            return Ok(all);
+        }
+        Ok(all - self.count_undeleted(&Query { any: hidden_ones }, after, before)?)
+    }
+
+    fn count_undeleted(
+        &self,
+        query: &Query,
+        after: Position,
+        before: Position,
+    ) -> Result<u64, ReadError> {
+        let hidden = self.deletions.as_of(self.head());
+        if hidden.is_empty() {
+            return Ok(match query.is_all() {
+                true => before.0.saturating_sub(after.0.saturating_add(1)),
+                false => self.index.count(query, after, before, u64::MAX)?,
+            });
+        }
+        let mut selection = self.index.select(query, after, before, Order::Ascending);
+        let (mut positions, mut count, mut more) = (Vec::with_capacity(CHUNK), 0, true);
+        while more {
+            positions.clear();
+            more = selection.next(CHUNK, &mut positions)?;
+            count += positions.iter().filter(|position| !hidden.contains(**position)).count();
+        }
+        Ok(count as u64)
     }
 
     /// The first position recorded at or after a time; one past the head if there is none.
@@ -213,12 +300,14 @@ impl View {
         bytes_max: usize,
     ) -> Result<Scan, ReadError> {
         let mut scan = Scan { events: Vec::new(), looked: after };
+        let sight = self.sight(system);
         let mut bytes = 0;
         for batch in self.log.batches(after, bytes_max)? {
             let skip = (scan.looked.0 + 1).saturating_sub(batch.first().0) as usize;
             for index in skip..batch.len() {
                 let record = batch.record(index);
-                if wanted(record, query, system) {
+                let position = batch.first().plus(index as u64);
+                if !sight.hidden.contains(position) && wanted(record, query, system) {
                     bytes += record.len();
                     scan.events.push(StoredEvent::new(Arc::clone(&batch), index));
                 }
@@ -283,7 +372,8 @@ impl EventSource for View {
         let more = selection.next(CHUNK, &mut positions)?;
         let mut events = Vec::with_capacity(positions.len());
         self.log.get_many(&positions, &mut events)?;
-        events.retain(|stored| system || !is_system(stored.record()));
+        let sight = self.sight(system);
+        events.retain(|stored| sight.sees(stored.position(), stored.record()));
         let looked = if more { positions.last().copied().unwrap_or(head) } else { head };
         Ok(Scan { events, looked })
     }
@@ -313,7 +403,7 @@ pub struct Cursor {
     after: Position,
     before: Position,
     order: Order,
-    system: bool,
+    sight: Sight,
     head: Position,
 }
 
@@ -341,13 +431,11 @@ impl Cursor {
             (Way::Walk, Order::Ascending) => self.walk_up(max, bytes_max, events)?,
             (Way::Walk, Order::Descending) => self.walk_down(max, events)?,
         };
-        if !self.system {
-            let mut index = 0;
-            events.retain(|stored| {
-                index += 1;
-                index <= start || !is_system(stored.record())
-            });
-        }
+        let mut index = 0;
+        events.retain(|stored| {
+            index += 1;
+            index <= start || self.sight.sees(stored.position(), stored.record())
+        });
         Ok(more)
     }
 

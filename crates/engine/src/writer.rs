@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     append::{AppendError, Appended, Outcome},
-    decide::{Decision, Head, Known, Scratch, decide},
+    decide::{Decision, Head, Known, Scratch, Store, decide},
     engine::Core,
     queue::{Request, Taken},
     stage::{Answer, NewEvents},
@@ -94,7 +94,9 @@ impl Writer {
             if let Some(error) = self.core.failure() {
                 return Answer { reply, answer: Err(error) }.send();
             }
-            let head = Head { view: &self.core.view, stage: &self.core.stage, last: self.last };
+            let view = &self.core.view;
+            let hidden = view.deletions().as_of(Position::MAX);
+            let head = Head { view, stage: &self.core.stage, last: self.last, hidden };
             let decision = decide(&head, &append, &mut self.scratch);
             match self.stage(&append.events, decision, reply) {
                 Ok(()) => return,
@@ -111,9 +113,12 @@ impl Writer {
         decision: Decision,
         reply: crate::append::Reply,
     ) -> Result<(), crate::append::Reply> {
-        let known = match decision {
-            Decision::AllNew => Vec::new(),
-            Decision::Mixed(known) => known,
+        let Store { known, hides } = match decision {
+            Decision::Store(store) => store,
+            Decision::Nothing => {
+                let answer = Ok(self.appended(Outcomes::new(), self.last, self.time));
+                return self.answer_only(Answer { reply, answer });
+            }
             Decision::Refused(error) => {
                 self.core.stats.refused(&error);
                 return self.answer_only(Answer { reply, answer: Err(error) });
@@ -137,7 +142,12 @@ impl Writer {
             let answer = Err(AppendError::Unavailable { reason: error });
             return self.answer_only(Answer { reply, answer });
         }
-        let answer = Ok(self.appended(outcomes, head, time));
+        let mut appended = self.appended(outcomes, head, time);
+        if let Some((by, events)) = hides {
+            appended.hidden = events.len() as u64;
+            self.core.view.deletions().hide(by, &events, self.core.view.head());
+        }
+        let answer = Ok(appended);
         match self.core.stage.push(first, time, Some(new), Answer { reply, answer }) {
             Ok(()) => {
                 self.last = head;
@@ -178,7 +188,8 @@ impl Writer {
     }
 
     fn appended(&self, outcomes: Outcomes, head: Position, recorded: Timestamp) -> Appended {
-        Appended { outcomes, head, recorded, durability: self.core.options.durability }
+        let durability = self.core.options.durability;
+        Appended { outcomes, head, recorded, hidden: 0, durability }
     }
 
     /// After a failed commit: forgets everything staged and answers those who waited for it.
@@ -188,6 +199,7 @@ impl Writer {
         if let Err(error) = self.core.view.index().rollback(head) {
             self.core.fail(&format!("the index could not be rolled back: {error}"));
         }
+        self.core.view.deletions().rollback(head);
         self.last = head;
         for answer in answers {
             answer.fail(&error);

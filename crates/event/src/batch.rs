@@ -26,6 +26,8 @@ pub struct Encoded {
     ends: SmallVec<[u32; 1]>,
     digests: SmallVec<[Digest; 1]>,
     identities: SmallVec<[Identity; 1]>,
+    /// Events that mean something to the store itself ([`Event::is_marked`]), by index.
+    marked: Vec<u32>,
 }
 
 impl Encoded {
@@ -41,6 +43,9 @@ impl Encoded {
         self.ends.push(self.payload.len() as u32);
         self.digests.push(event_digest(&self.payload[record_start..]));
         self.identities.push(Identity::of(&event.source, &event.id));
+        if event.is_marked() {
+            self.marked.push(self.ends.len() as u32 - 1);
+        }
     }
 
     /// Validates one event ([`Event::validate`]) and appends it. On an error nothing is appended.
@@ -55,6 +60,7 @@ impl Encoded {
         self.ends.pop();
         self.digests.pop();
         self.identities.pop();
+        self.marked.pop_if(|marked| *marked as usize == self.ends.len());
         self.payload.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
@@ -88,6 +94,11 @@ impl Encoded {
         &self.identities
     }
 
+    /// Events that mean something to the store itself ([`Event::is_marked`]), by index.
+    pub fn marked(&self) -> &[u32] {
+        &self.marked
+    }
+
     /// The record of event `index`, without its length prefix.
     pub fn record(&self, index: usize) -> &[u8] {
         record(&self.payload, &self.ends, index)
@@ -104,12 +115,17 @@ impl Encoded {
         self.ends.clear();
         self.digests.clear();
         self.identities.clear();
+        self.marked.clear();
     }
 
     /// Appends events `from..to` of `other`.
     pub fn extend(&mut self, other: &Encoded, from: usize, to: usize) {
         let shift = self.payload.len() as u32;
         let base = start_of(&other.ends, from) as u32;
+        let before = self.ends.len();
+        let within = |marked: &&u32| (from..to).contains(&(**marked as usize));
+        let marked = other.marked.iter().filter(within);
+        self.marked.extend(marked.map(|marked| (*marked as usize - from + before) as u32));
         self.payload.extend_from_slice(other.framed(from, to));
         self.ends.extend(other.ends[from..to].iter().map(|end| end - base + shift));
         self.digests.extend_from_slice(&other.digests[from..to]);

@@ -10,6 +10,7 @@ mod query;
 mod read;
 mod scan;
 mod split;
+mod system;
 mod write;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub use filter::{parse_filter, write_filter};
 pub use query::{parse_precondition, parse_query, write_precondition, write_query};
 pub use read::{parse_append, parse_batch, parse_event};
 pub use split::ArraySplitter;
+pub(crate) use system::{parse_deletion, write_deletion};
 pub(crate) use write::same_tokens;
 pub use write::{write_event, write_event_sse, write_string};
 

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::{Data, Event, EventError, EventErrorKind, Limits, Value, proto, rfc3339, uri};
+use crate::{
+    Data, Event, EventError, EventErrorKind, Limits, SYSTEM_SOURCE, Value, proto, rfc3339, uri,
+};
 
 /// Names that an extension cannot have: attributes of their own, and what the store sets.
 const RESERVED_NAMES: [&str; 11] = [
@@ -51,7 +53,7 @@ impl Event<'_> {
     /// Whether a producer may send it: the source `/annal` and those under `/annal/` and `/topics/`
     /// are the store's own.
     pub fn validate_producer(&self) -> Result<(), EventError> {
-        let of_store = self.source == "/annal"
+        let of_store = self.source == SYSTEM_SOURCE
             || self.source.starts_with("/annal/")
             || self.source.starts_with("/topics/");
         if of_store {

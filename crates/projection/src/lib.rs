@@ -4,6 +4,7 @@
 //! [`Storage`](annal_storage::Storage); it sees no log, no clock and no network. Every projection
 //! obeys the [`laws`].
 
+pub mod deletions;
 pub mod index;
 pub mod laws;
 mod projection;

@@ -3,6 +3,7 @@
 mod ahead;
 mod answer;
 mod batch;
+pub(crate) mod deletion;
 mod document;
 mod intent;
 mod json;

@@ -82,6 +82,8 @@ codes! {
     IdentityConflict = "identity-conflict", 409, "The identity belongs to another event";
     /// A precondition does not hold.
     PreconditionFailed = "precondition-failed", 409, "A precondition does not hold";
+    /// A user has deleted the event.
+    EventDeleted = "event-deleted", 410, "The event has been deleted";
     /// One event is larger than one may be.
     EventTooLarge = "event-too-large", 413, "The event is too large";
     /// A batch holds more events than one may.

@@ -1,7 +1,9 @@
 //! Reading: pages, single events, exports.
 
+pub(crate) mod catalog;
 pub(crate) mod encode;
 pub(crate) mod export;
+pub(crate) mod link;
 pub(crate) mod one;
 pub(crate) mod page;
 pub(crate) mod select;

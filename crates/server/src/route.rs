@@ -40,6 +40,12 @@ pub enum Route {
     AtData,
     /// One event by id.
     Event,
+    /// The subjects there are.
+    Subjects,
+    /// Deletion by subject.
+    SubjectsDelete,
+    /// The types there are.
+    Types,
 }
 
 /// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
@@ -58,6 +64,9 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
     (Route::At, "/events/at/{position}", &[Method::GET]),
     (Route::AtData, "/events/at/{position}/data", &[Method::GET]),
     (Route::Event, "/events/{id}", &[Method::GET]),
+    (Route::Subjects, "/subjects", &[Method::GET]),
+    (Route::SubjectsDelete, "/subjects/delete", &[Method::POST]),
+    (Route::Types, "/types", &[Method::GET]),
 ];
 
 impl Route {

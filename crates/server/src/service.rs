@@ -17,7 +17,7 @@ use crate::{
     pages,
     params::Params,
     problem::{Code, Problem},
-    read::{one, page},
+    read::{catalog, one, page},
     reply::{self, Reply},
     route::{self, Matched, Route},
     shared::Shared,
@@ -168,7 +168,7 @@ async fn dispatch(
     Box::pin(look(shared, engine, head, matched)).await
 }
 
-/// Everything that only reads.
+/// Everything that needs no body.
 async fn look(
     shared: &Arc<Shared>,
     engine: &Engine,
@@ -182,6 +182,9 @@ async fn look(
         Route::At => one::at(shared, engine, head, &matched.value).await,
         Route::AtData => one::data(shared, engine, head, &matched.value).await,
         Route::Event => one::by_id(shared, engine, head, &matched.value).await,
+        Route::Subjects => catalog::subjects(shared, engine, head).await,
+        Route::Types => catalog::types(shared, engine, head).await,
+        Route::SubjectsDelete => append::deletion::delete(engine, head).await,
         Route::Landing => Ok(pages::landing()),
         Route::Docs => Ok(pages::docs()),
         Route::OpenApi => Ok(pages::openapi()),

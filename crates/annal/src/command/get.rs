@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use annal_engine::Engine;
+use annal_engine::{Engine, Found};
 use annal_event::{Position, StoredEvent};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -41,17 +41,21 @@ fn position(args: &GetArgs) -> Option<Position> {
 fn find(engine: &Engine, args: &GetArgs) -> anyhow::Result<StoredEvent> {
     let view = engine.view();
     if let Some(position) = position(args) {
-        let found = view.get(position)?;
-        return found.with_context(|| {
-            format!("there is no event at position {position}; the last is at {}", view.head())
-        });
+        return match view.get(position)? {
+            Found::Event(stored) => Ok(stored),
+            Found::Deleted => bail!("the event at position {position} has been deleted"),
+            Found::Nothing => {
+                bail!("there is no event at position {position}; the last is at {}", view.head())
+            }
+        };
     }
-    let mut found = view.find(&args.which, args.source.as_deref())?;
-    let first = found.pop().with_context(|| format!("there is no event with id {}", args.which))?;
-    if found.is_empty() {
-        return Ok(first);
-    }
-    found.push(first);
+    let found = view.find(&args.which, args.source.as_deref(), true)?;
+    let found = match found.events.as_slice() {
+        [] if found.deleted => bail!("the event with id {} has been deleted", args.which),
+        [] => bail!("there is no event with id {}", args.which),
+        [only] => return Ok(only.clone()),
+        several => several,
+    };
     let sources: Result<Vec<_>, _> =
         found.iter().map(|stored| Ok(stored.event()?.source.into_owned())).collect();
     bail!(several(&args.which, &sources.map_err(|error: annal_event::EventError| error)?))

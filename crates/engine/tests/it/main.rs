@@ -9,10 +9,12 @@ use std::{
 };
 
 use annal_engine::{
-    Append, AppendError, Durability, Engine, EngineOptions, Holder, OpenError, Order, Outcome,
-    ReadSpec, Step,
+    Append, AppendError, Durability, Engine, EngineOptions, Found, Holder, OpenError, Order,
+    Outcome, ReadSpec, Step,
 };
-use annal_event::{Encoded, Event, Pattern, Position, Precondition, Query, Selector, SubjectCheck};
+use annal_event::{
+    Deletion, Encoded, Event, Pattern, Position, Precondition, Query, Selector, SubjectCheck,
+};
 
 fn event(id: &str, subject: &str) -> Event<'static> {
     Event::new(id.to_owned(), "/shop", "order.placed")
@@ -153,7 +155,7 @@ fn pages_go_both_ways_and_say_whether_there_is_more() {
 fn an_event_is_found_by_id_whatever_its_source() {
     with_engine(|engine| {
         put(engine, &[event("same", "x"), Event::new("same", "/other", "t"), event("b", "x")]);
-        let find = |id, source| engine.view().find(id, source).expect("finds").len();
+        let find = |id, source| engine.view().find(id, source, false).expect("finds").events.len();
         assert_eq!(find("same", None), 2);
         assert_eq!(find("same", Some("/other")), 1);
         assert_eq!(find("none", None), 0);
@@ -294,4 +296,42 @@ fn after_the_shutdown_a_ticket_does_not_hang() {
         Poll::Ready(Err(AppendError::Unavailable { .. })) => {}
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_is_deleted_stays_deleted_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let deletion = |subject: &str| Deletion {
+        subject: subject.to_owned(),
+        recursive: false,
+        ty: None,
+        from: Position::ZERO,
+    };
+    let delete = |engine: &Engine, subject: &str| {
+        let event = deletion(subject).to_event(engine.new_id());
+        let ticket = engine.append(append(&[event], vec![])).expect("room");
+        ticket.wait().expect("appended").hidden
+    };
+    let seen = |engine: &Engine| {
+        let spec = ReadSpec { limit: 100, ..ReadSpec::default() };
+        let page = engine.view().read(&spec).expect("a page");
+        page.events.iter().map(|stored| stored.position().0).collect::<Vec<_>>()
+    };
+    for without_index in [false, true] {
+        let engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
+        if without_index {
+            assert_eq!(seen(&engine), [1, 3, 5]);
+            assert_eq!(delete(&engine, "x"), 0, "a deletion hides nothing that came after it");
+        } else {
+            put(&engine, &[event("a", "y"), event("b", "x"), event("c", "y")]);
+            assert_eq!(delete(&engine, "x"), 1);
+            put(&engine, &[event("d", "y")]);
+        }
+        engine.shutdown();
+        std::fs::remove_dir_all(dir.path().join("index")).expect("removed");
+    }
+    let engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
+    assert_eq!(seen(&engine), [1, 3, 5]);
+    assert!(matches!(engine.view().get(Position(2)), Ok(Found::Deleted)));
+    engine.shutdown();
 }

@@ -39,8 +39,25 @@ pub(crate) fn encoding_name(encoding: Encoding) -> Option<&'static str> {
     }
 }
 
+/// Bodies below this are not worth compressing.
+const COMPRESS_FROM_BYTES: usize = 1_024;
+
+/// A body as its client takes it; as it is where compression gains nothing.
+pub(crate) fn compressed(body: Vec<u8>, encoding: Encoding) -> (Vec<u8>, Encoding) {
+    if encoding == Encoding::Identity || body.len() < COMPRESS_FROM_BYTES {
+        return (body, Encoding::Identity);
+    }
+    match compress(&body, encoding) {
+        Ok(compressed) => (compressed, encoding),
+        Err(error) => {
+            tracing::warn!(%error, "a response could not be compressed");
+            (body, Encoding::Identity)
+        }
+    }
+}
+
 /// Compresses a whole body.
-pub(crate) fn compress(body: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
+fn compress(body: &[u8], encoding: Encoding) -> io::Result<Vec<u8>> {
     let mut deflate = Deflate::new(encoding)?;
     deflate.write(body)?;
     deflate.finish()

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use annal_engine::{Engine, ReadError, View};
-use annal_event::{Position, StoredEvent, http as binary};
+use annal_engine::{Engine, Found, View};
+use annal_event::{Position, SYSTEM_SOURCE, StoredEvent, http as binary};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 
@@ -16,9 +16,6 @@ use crate::{
     reply::{self, Reply},
     shared::Shared,
 };
-
-/// Source of the events that the store itself appends, shown only when asked for.
-const SYSTEM_SOURCE: &str = "/annal";
 
 const OFFERS: [&str; 3] =
     ["application/cloudevents+json", "application/json", "application/cloudevents+protobuf"];
@@ -107,13 +104,20 @@ async fn get(
         let detail = format!("no event stands at position {position}");
         Problem::new(Code::EventNotFound, detail).with_text("head", &engine.head().to_string())
     };
-    let stored = look_up(engine.view(), position).await?.ok_or_else(missing)?;
+    let stored = match look_up(engine.view(), position).await? {
+        Found::Event(stored) => stored,
+        Found::Deleted => {
+            let detail = format!("the event at position {position} has been deleted");
+            return Err(Problem::new(Code::EventDeleted, detail));
+        }
+        Found::Nothing => return Err(missing()),
+    };
     let hidden =
         !system && encode::decode(&stored).is_ok_and(|event| event.source == SYSTEM_SOURCE);
     if hidden { Err(missing()) } else { Ok(stored) }
 }
 
-async fn look_up(view: &Arc<View>, position: Position) -> Result<Option<StoredEvent>, Problem> {
+async fn look_up(view: &Arc<View>, position: Position) -> Result<Found, Problem> {
     let near = view.head().0.saturating_sub(position.0) < NEAR_HEAD;
     let found = if near {
         view.get(position)
@@ -137,30 +141,17 @@ async fn find(
     params.finish()?;
     let view = Arc::clone(engine.view());
     let searched = id.clone();
-    let found = off_the_reactor(move || {
-        let mut found = view.find(&searched, source.as_deref())?;
-        if !system {
-            retain_visible(&mut found)?;
+    let found = off_the_reactor(move || view.find(&searched, source.as_deref(), system));
+    let found = found.await?.map_err(|error| failed(&error))?;
+    match found.events.as_slice() {
+        [] if found.deleted => {
+            let detail = "the event with this id has been deleted";
+            Err(Problem::new(Code::EventDeleted, detail).with_text("id", &id))
         }
-        Ok(found)
-    });
-    let found = found.await?.map_err(|error: ReadError| failed(&error))?;
-    match found.as_slice() {
         [] => Err(Problem::new(Code::EventNotFound, "no event has this id").with_text("id", &id)),
         [stored] => event(stored, offer),
         several => candidates(several),
     }
-}
-
-fn retain_visible(found: &mut Vec<StoredEvent>) -> Result<(), ReadError> {
-    let mut visible = Vec::with_capacity(found.len());
-    for stored in found.drain(..) {
-        if encode::decode(&stored)?.source != SYSTEM_SOURCE {
-            visible.push(stored);
-        }
-    }
-    *found = visible;
-    Ok(())
 }
 
 fn event(stored: &StoredEvent, offer: &str) -> Result<Response<Reply>, Problem> {

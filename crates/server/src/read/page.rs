@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use annal_engine::{Engine, Order, Page, ReadError, ReadSpec};
+use annal_engine::{Engine, Order, Page, ReadError};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
-use super::{encode, export, failed, off_the_reactor, select, wait_for_position};
+use super::{encode, export, failed, link::Link, off_the_reactor, select, wait_for_position};
 use crate::{
     json_text::{push_position, push_string},
     negotiate::{self, Encoding},
     params::Params,
-    percent,
     problem::{Code, Problem},
     reply::{self, Reply},
     shared::Shared,
@@ -62,8 +61,12 @@ pub(crate) async fn read(
     let page = off_the_reactor(move || {
         let page = view.read(&spec)?;
         let body = encode_page(form, &page)?;
-        let next = page.next.map(|next| link.next(&spec, next.0));
-        Ok((compress(body, encoding), next))
+        let moving = match spec.order {
+            Order::Ascending => "after",
+            Order::Descending => "before",
+        };
+        let next = page.next.map(|next| link.next(moving, &next.to_string()));
+        Ok((export::compressed(body, encoding), next))
     });
     let ((body, encoding), next) = page.await?.map_err(|error: ReadError| failed(&error))?;
     Ok(response(offer, body, encoding, next))
@@ -102,22 +105,6 @@ fn response(
     response
 }
 
-/// Bodies below this are not worth compressing.
-const COMPRESS_FROM_BYTES: usize = 1_024;
-
-fn compress(body: Vec<u8>, encoding: Encoding) -> (Vec<u8>, Encoding) {
-    if encoding == Encoding::Identity || body.len() < COMPRESS_FROM_BYTES {
-        return (body, Encoding::Identity);
-    }
-    match export::compress(&body, encoding) {
-        Ok(compressed) => (compressed, encoding),
-        Err(error) => {
-            tracing::warn!(%error, "a response could not be compressed");
-            (body, Encoding::Identity)
-        }
-    }
-}
-
 fn encode_page(form: Form, page: &Page) -> Result<Vec<u8>, ReadError> {
     let mut out = Vec::with_capacity(64 + page.events.len() * 512);
     match form {
@@ -150,39 +137,6 @@ fn push_page(out: &mut Vec<u8>, page: &Page) -> Result<(), ReadError> {
     push_position(out, page.head);
     out.push(b'}');
     Ok(())
-}
-
-/// The request's own address, for the one of the next page.
-struct Link {
-    path: String,
-    /// Parameters other than the ones that move.
-    query: Vec<(String, String)>,
-}
-
-impl Link {
-    fn of(head: &Parts) -> Link {
-        let pairs = head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Link { path: head.uri.path().to_owned(), query }
-    }
-
-    fn next(&self, spec: &ReadSpec, next: u64) -> String {
-        let moving = match spec.order {
-            Order::Ascending => "after",
-            Order::Descending => "before",
-        };
-        let mut link = format!("<{}?", self.path);
-        for (name, value) in self.query.iter().filter(|(name, _)| name != moving) {
-            link.push_str(name);
-            link.push('=');
-            link.push_str(value);
-            link.push('&');
-        }
-        percent::encode(moving, &mut link);
-        link.push_str(&format!("={next}>; rel=\"next\""));
-        link
-    }
 }
 
 fn not_acceptable() -> Problem {

@@ -3,6 +3,7 @@
 mod append;
 mod client;
 mod contract;
+mod deletion;
 mod filter;
 mod fixture;
 mod http;

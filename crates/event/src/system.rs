@@ -1,0 +1,92 @@
+//! Events that the store itself appends: each change it makes on somebody's behalf is one, so that
+//! it is ordered, replayed and audited like any other.
+
+use crate::{Data, Event, EventError, EventErrorKind, Pattern, Position, Query, Selector, json};
+
+/// Source of the events that the store itself appends.
+pub const SYSTEM_SOURCE: &str = "/annal";
+
+/// Type of the event that hides earlier ones.
+pub const SUBJECT_DELETED: &str = "annal.subject.deleted";
+
+/// What an `annal.subject.deleted` event says: the events before it that match are hidden from
+/// every read. They keep their positions, identities and subject versions.
+///
+/// The event itself has no subject: it must not count as one more event of what it deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// The subject.
+    pub subject: String,
+    /// Whether everything under it goes too.
+    pub recursive: bool,
+    /// Only events of this type, if one is given.
+    pub ty: Option<String>,
+    /// Only events at or after this position.
+    pub from: Position,
+}
+
+impl Deletion {
+    /// The events it speaks of, apart from where they stand.
+    pub fn query(&self) -> Query {
+        let subject = match self.recursive {
+            true => Pattern::Tree(self.subject.clone()),
+            false => Pattern::Exact(self.subject.clone()),
+        };
+        Query::one(Selector {
+            subjects: vec![subject],
+            types: self.ty.iter().cloned().map(Pattern::Exact).collect(),
+            ..Selector::default()
+        })
+    }
+
+    /// The event that says so.
+    pub fn to_event(&self, id: String) -> Event<'static> {
+        let mut data = Vec::new();
+        json::write_deletion(&mut data, self);
+        Event::new(id, SYSTEM_SOURCE, SUBJECT_DELETED)
+            .with_json(String::from_utf8(data).unwrap_or_default())
+    }
+
+    /// Reads it back; `None` if this is another event.
+    pub fn of(event: &Event<'_>) -> Result<Option<Deletion>, EventError> {
+        if event.source != SYSTEM_SOURCE || event.ty != SUBJECT_DELETED {
+            return Ok(None);
+        }
+        match &event.data {
+            Data::Json(text) => json::parse_deletion(text.as_bytes()).map(Some),
+            _ => Err(EventError::new(EventErrorKind::Damaged, "/data", "a deletion has JSON data")),
+        }
+    }
+}
+
+impl Event<'_> {
+    /// Whether it may mean something to the store itself: it is one of its own.
+    pub fn is_marked(&self) -> bool {
+        self.source == SYSTEM_SOURCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_reads_back() {
+        let all = Deletion {
+            subject: "orders/\"42\"".to_owned(),
+            recursive: true,
+            ty: Some("placed".to_owned()),
+            from: Position(7),
+        };
+        let least =
+            Deletion { subject: "x".to_owned(), recursive: false, ty: None, from: Position::ZERO };
+        for deletion in [all, least] {
+            let event = deletion.to_event("d-1".to_owned());
+            assert_eq!(Deletion::of(&event), Ok(Some(deletion)));
+            assert_eq!(event.subject, None);
+        }
+        assert_eq!(Deletion::of(&Event::new("a", "/shop", SUBJECT_DELETED)), Ok(None));
+        let broken = Event::new("a", SYSTEM_SOURCE, SUBJECT_DELETED).with_json("{\"subject\":1}");
+        assert!(Deletion::of(&broken).is_err());
+    }
+}
