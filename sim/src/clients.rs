@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 use annal_delivery::{Step, Subscription};
 use annal_engine::{Append, Ticket, View};
 use annal_event::{
-    Comparison, Encoded, Pattern, Position, Precondition, Query, Selector, SubjectCheck,
+    Comparison, Encoded, Interest, Pattern, Position, Precondition, Query, Selector, SubjectCheck,
 };
 
 use crate::{
@@ -165,7 +165,8 @@ impl Follower {
     pub(crate) fn step(&mut self, view: &Arc<View>, bytes: usize) -> Checked {
         let cursor = self.cursor;
         let subscription = self.subscription.get_or_insert_with(|| {
-            Subscription::new(Arc::clone(view), self.query.clone(), true, cursor)
+            let interest = Interest { system: true, ..Interest::of(self.query.clone()) };
+            Subscription::new(Arc::clone(view), interest, cursor)
         });
         match subscription.next(bytes, Waker::noop()) {
             Ok(Step::Events(events)) => {

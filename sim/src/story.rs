@@ -6,7 +6,7 @@ use annal_engine::{
     AppendError, Appended, Committer, Core, Durability, EngineOptions, OpenError, Order, Progress,
     ReadSpec, Ticket, Upkeep, Writer,
 };
-use annal_event::{Limits, Position, StoredEvent};
+use annal_event::{Interest, Limits, Position, StoredEvent};
 use annal_storage::FaultStorage;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -201,12 +201,11 @@ impl World {
         let order = if self.rng.one_in(2) { Order::Ascending } else { Order::Descending };
         let limit = 1 + self.rng.below(30) as usize;
         let spec = ReadSpec {
-            query: query.clone(),
+            interest: Interest { system: true, ..Interest::of(query.clone()) },
             after: Some(after),
             before: Some(before),
             order,
             limit,
-            system: true,
             ..ReadSpec::default()
         };
         let page = match self.node.core.view().read(&spec) {
@@ -354,7 +353,7 @@ impl World {
         let spec = ReadSpec {
             after: Some(after),
             limit: usize::MAX - 1,
-            system: true,
+            interest: Interest { system: true, ..Interest::all() },
             ..ReadSpec::default()
         };
         if view.head() <= after {

@@ -1,8 +1,8 @@
-//! One reader's way through the log: a cursor and a query.
+//! One reader's way through the log: a cursor and an interest.
 
 use std::{fmt, sync::Arc, task::Waker};
 
-use annal_event::{Position, Query, StoredEvent};
+use annal_event::{Interest, Position, StoredEvent};
 
 use crate::{Bell, bell::Seat};
 
@@ -18,8 +18,7 @@ pub trait EventSource: fmt::Debug + Send + Sync {
     /// is one), and how far it looked. Bounded work: it may find nothing and still not be at the head.
     fn scan(
         &self,
-        query: &Query,
-        system: bool,
+        interest: &Interest,
         after: Position,
         bytes_max: usize,
     ) -> Result<Scan, Self::Error>;
@@ -54,18 +53,16 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Subscription<S: EventSource> {
     source: Arc<S>,
-    query: Query,
-    system: bool,
+    interest: Interest,
     cursor: Position,
     /// Taken when it first has to wait.
     seat: Option<Seat>,
 }
 
 impl<S: EventSource> Subscription<S> {
-    /// Starts right after `cursor`. Events that the store itself appended are left out unless
-    /// `system`.
-    pub fn new(source: Arc<S>, query: Query, system: bool, cursor: Position) -> Subscription<S> {
-        Subscription { source, query, system, cursor, seat: None }
+    /// Starts right after `cursor`.
+    pub fn new(source: Arc<S>, interest: Interest, cursor: Position) -> Subscription<S> {
+        Subscription { source, interest, cursor, seat: None }
     }
 
     /// Every matching event up to here has been handed out.
@@ -87,7 +84,7 @@ impl<S: EventSource> Subscription<S> {
                 return Ok(Step::CaughtUp);
             }
         }
-        let scan = self.source.scan(&self.query, self.system, self.cursor, bytes_max)?;
+        let scan = self.source.scan(&self.interest, self.cursor, bytes_max)?;
         assert!(scan.looked > self.cursor, "INV-5: a look moves the cursor");
         self.cursor = scan.looked;
         Ok(if scan.events.is_empty() { Step::Scanned } else { Step::Events(scan.events) })

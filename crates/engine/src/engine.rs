@@ -13,8 +13,8 @@ use std::{
 
 use annal_authority::{CommitAuthority, Local, SyncWhen};
 use annal_event::{
-    Deletion, EventError, Limits, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE,
-    Selector, Timestamp,
+    Deletion, EventError, Interest, Limits, Pattern, Position, Query, SUBJECT_DELETED,
+    SYSTEM_SOURCE, Selector, Timestamp,
 };
 use annal_log::LogWriter;
 use annal_projection::index::{Index, IndexError, Order};
@@ -306,8 +306,8 @@ impl Engine {
     }
 
     /// Follows the log from right after `cursor`.
-    pub fn subscribe(&self, query: Query, system: bool, cursor: Position) -> Subscription<View> {
-        Subscription::new(Arc::clone(self.view()), query, system, cursor)
+    pub fn subscribe(&self, interest: Interest, cursor: Position) -> Subscription<View> {
+        Subscription::new(Arc::clone(self.view()), interest, cursor)
     }
 
     /// Bounds on what a producer may send.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use annal_delivery::{Bell, EventSource, Scan};
 use annal_event::{
-    Event, EventError, Identity, Position, Query, SYSTEM_SOURCE, Selector, StoredEvent, Timestamp,
-    proto,
+    Event, EventError, Identity, Interest, Position, Query, SYSTEM_SOURCE, Selector, StoredEvent,
+    Timestamp, proto,
 };
 use annal_log::LogReader;
 use annal_projection::{
@@ -22,11 +22,17 @@ const WALK_MAX: u64 = 4_096;
 /// Positions taken from the index at a time.
 const CHUNK: usize = 256;
 
+/// Bytes of records read at a time where they are only counted.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A page ends early when so many events have been looked at: a filter may let few of them through.
+const LOOKED_AT_MAX: usize = 250_000;
+
 /// What to read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSpec {
     /// Which events.
-    pub query: Query,
+    pub interest: Interest,
     /// Only events after this position.
     pub after: Option<Position>,
     /// Only events before this position.
@@ -41,8 +47,6 @@ pub struct ReadSpec {
     pub limit: usize,
     /// About so many bytes of records at most (at least one event all the same).
     pub bytes_max: usize,
-    /// Whether events that the store itself appended are wanted too.
-    pub system: bool,
 }
 
 /// One page of events.
@@ -210,9 +214,10 @@ impl View {
                 break;
             }
             let bytes: usize = events.iter().map(|stored| stored.record().len()).sum();
-            if bytes >= bytes_max && events.len() <= spec.limit {
-                let next = events.last().map(StoredEvent::position);
-                return Ok(Page { events, next, head });
+            let filtered = !spec.interest.filters.is_empty();
+            let enough = bytes >= bytes_max || filtered && cursor.looked_at >= LOOKED_AT_MAX;
+            if enough && events.len() <= spec.limit {
+                return Ok(Page { events, next: cursor.looked, head });
             }
         }
         let more = events.len() > spec.limit;
@@ -232,36 +237,61 @@ impl View {
         if let Some(until) = spec.until {
             before = before.min(self.log.position_at(Timestamp(until.0.saturating_add(1)))?);
         }
-        let way = if spec.query.is_all() {
+        let query = spec.interest.narrowed();
+        let way = if query.is_all() {
             Way::Walk
         } else {
-            Way::Select(Box::new(self.index.select(&spec.query, after, before, spec.order)))
+            Way::Select(Box::new(self.index.select(&query, after, before, spec.order)))
         };
         Ok(Cursor {
             view: Arc::clone(self),
             way,
             after,
             before,
+            looked: None,
+            looked_at: 0,
             order: spec.order,
-            sight: self.sight(spec.system),
+            sight: self.sight(spec.interest.system),
+            interest: spec.interest.clone(),
             head,
         })
     }
 
-    /// How many events match between two positions, both exclusive.
+    /// How many events are wanted between two positions, both exclusive. Without filters that costs
+    /// little; with them, every event the index finds is looked at.
     pub fn count(
-        &self,
-        query: &Query,
-        system: bool,
+        self: &Arc<Self>,
+        interest: &Interest,
         after: Position,
         before: Position,
     ) -> Result<u64, ReadError> {
-        let hidden_ones = if system { Vec::new() } else { of_the_system(query) };
-        let all = self.count_undeleted(query, after, before)?;
-        if hidden_ones.is_empty() {
+        if !interest.filters.is_empty() {
+            return self.count_one_by_one(interest, after, before);
+        }
+        let own = if interest.system { Vec::new() } else { of_the_system(&interest.query) };
+        let all = self.count_undeleted(&interest.query, after, before)?;
+        if own.is_empty() {
             return Ok(all);
         }
-        Ok(all - self.count_undeleted(&Query { any: hidden_ones }, after, before)?)
+        Ok(all - self.count_undeleted(&Query { any: own }, after, before)?)
+    }
+
+    fn count_one_by_one(
+        self: &Arc<Self>,
+        interest: &Interest,
+        after: Position,
+        before: Position,
+    ) -> Result<u64, ReadError> {
+        let interest = interest.clone();
+        let bounds = ReadSpec { after: Some(after), before: Some(before), ..ReadSpec::default() };
+        let mut cursor = self.cursor(&ReadSpec { interest, ..bounds })?;
+        let (mut events, mut count, mut more) = (Vec::new(), 0, true);
+        while more {
+            events.clear();
+            more = cursor.next(CHUNK, READ_BYTES, &mut events)?;
+            count += events.len() as u64;
+        }
+        Ok(count)
     }
 
     fn count_undeleted(
@@ -294,22 +324,20 @@ impl View {
 
     fn walk(
         &self,
-        query: &Query,
-        system: bool,
+        interest: &Interest,
         after: Position,
         bytes_max: usize,
     ) -> Result<Scan, ReadError> {
         let mut scan = Scan { events: Vec::new(), looked: after };
-        let sight = self.sight(system);
+        let hidden = self.deletions.as_of(self.head());
         let mut bytes = 0;
         for batch in self.log.batches(after, bytes_max)? {
             let skip = (scan.looked.0 + 1).saturating_sub(batch.first().0) as usize;
             for index in skip..batch.len() {
-                let record = batch.record(index);
-                let position = batch.first().plus(index as u64);
-                if !sight.hidden.contains(position) && wanted(record, query, system) {
-                    bytes += record.len();
-                    scan.events.push(StoredEvent::new(Arc::clone(&batch), index));
+                let stored = StoredEvent::new(Arc::clone(&batch), index);
+                if !hidden.contains(stored.position()) && interest.wants(&stored) {
+                    bytes += stored.record().len();
+                    scan.events.push(stored);
                 }
                 // A batch may be far larger than what a slow reader is to hold.
                 if bytes >= bytes_max {
@@ -320,14 +348,6 @@ impl View {
             scan.looked = batch.last();
         }
         Ok(scan)
-    }
-}
-
-fn wanted(record: &[u8], query: &Query, system: bool) -> bool {
-    match proto::keys(record) {
-        Ok(keys) => (system || keys.source != SYSTEM_SOURCE) && query.matches_keys(&keys),
-        // Not to be hidden: whoever decodes it will say what is wrong with it.
-        Err(_) => true,
     }
 }
 
@@ -358,22 +378,27 @@ impl EventSource for View {
 
     fn scan(
         &self,
-        query: &Query,
-        system: bool,
+        interest: &Interest,
         after: Position,
         bytes_max: usize,
     ) -> Result<Scan, ReadError> {
         let head = View::head(self);
-        if query.is_all() || head.0.saturating_sub(after.0) <= WALK_MAX {
-            return self.walk(query, system, after, bytes_max);
+        if head.0.saturating_sub(after.0) <= WALK_MAX {
+            return self.walk(interest, after, bytes_max);
         }
-        let mut selection = self.index.select(query, after, head.next(), Order::Ascending);
+        let query = interest.narrowed();
+        if query.is_all() {
+            return self.walk(interest, after, bytes_max);
+        }
+        let mut selection = self.index.select(&query, after, head.next(), Order::Ascending);
         let mut positions = Vec::with_capacity(CHUNK);
         let more = selection.next(CHUNK, &mut positions)?;
         let mut events = Vec::with_capacity(positions.len());
         self.log.get_many(&positions, &mut events)?;
-        let sight = self.sight(system);
-        events.retain(|stored| sight.sees(stored.position(), stored.record()));
+        let sight = self.sight(interest.system);
+        events.retain(|stored| {
+            sight.sees(stored.position(), stored.record()) && interest.passes(stored)
+        });
         let looked = if more { positions.last().copied().unwrap_or(head) } else { head };
         Ok(Scan { events, looked })
     }
@@ -402,8 +427,13 @@ pub struct Cursor {
     way: Way,
     after: Position,
     before: Position,
+    /// The last position that was looked at.
+    looked: Option<Position>,
+    /// How many were.
+    looked_at: usize,
     order: Order,
     sight: Sight,
+    interest: Interest,
     head: Position,
 }
 
@@ -431,10 +461,14 @@ impl Cursor {
             (Way::Walk, Order::Ascending) => self.walk_up(max, bytes_max, events)?,
             (Way::Walk, Order::Descending) => self.walk_down(max, events)?,
         };
+        self.looked = events.last().map(StoredEvent::position).or(self.looked);
+        self.looked_at += events.len() - start;
         let mut index = 0;
         events.retain(|stored| {
             index += 1;
-            index <= start || self.sight.sees(stored.position(), stored.record())
+            index <= start
+                || self.sight.sees(stored.position(), stored.record())
+                    && self.interest.passes(stored)
         });
         Ok(more)
     }

@@ -62,8 +62,6 @@ codes! {
     InvalidPrecondition = "invalid-precondition", 400, "The precondition cannot be read";
     /// A filter is no CESQL expression, or no list of filter dialects.
     InvalidFilter = "invalid-filter", 400, "The filter cannot be read";
-    /// Filter expressions are not available.
-    UnsupportedFilter = "unsupported-filter", 400, "Filter expressions are not available";
     /// Such a snapshot is not available.
     UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
     /// No such route.

@@ -12,7 +12,6 @@ mod snapshot;
 use std::sync::Arc;
 
 use annal_engine::{Engine, Order, ReadSpec};
-use annal_event::Query;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 
 use crate::{
@@ -85,8 +84,7 @@ async fn begin_snapshot(
 ) -> Result<(Box<Snapshot>, annal_event::Position), Problem> {
     let view = Arc::clone(engine.view());
     let spec = ReadSpec {
-        query: request.asked.query.clone(),
-        system: request.asked.system,
+        interest: request.asked.interest.clone(),
         order: Order::Ascending,
         ..ReadSpec::default()
     };
@@ -121,10 +119,9 @@ fn read(mut params: Params<'_>, headers: &HeaderMap) -> Result<Request, Problem>
     let start = Start::read(&mut params, headers)?;
     let limit = select::limit(&mut params, usize::MAX)?;
     let strict = params.take_flag("strict")?;
-    let query: Query = select::query(&mut params)?;
-    let system = params.take_flag("system")?;
+    let interest = select::interest(&mut params)?;
     params.finish()?;
-    Ok(Request { asked: Asked { query, system, names }, start, snapshot, limit, strict })
+    Ok(Request { asked: Asked { interest, names }, start, snapshot, limit, strict })
 }
 
 fn response(body: Reply) -> Response<Reply> {

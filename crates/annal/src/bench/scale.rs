@@ -9,7 +9,7 @@ use std::{
 };
 
 use annal_engine::{Append, Engine, EngineOptions, ReadSpec};
-use annal_event::{Encoded, Event, Pattern, Query, Selector};
+use annal_event::{Encoded, Event, Interest, Pattern, Query, Selector};
 use anyhow::{Context, ensure};
 
 use super::{
@@ -112,10 +112,10 @@ fn warm_and_cold(engine: &Engine, root: &Path, table: &mut Table) -> anyhow::Res
 
 fn find(engine: &Engine, subject: usize) -> anyhow::Result<Duration> {
     let subjects = vec![Pattern::Exact(format!("sought/{subject}"))];
-    let query = Query::one(Selector { subjects, ..Selector::default() });
+    let interest = Interest::of(Query::one(Selector { subjects, ..Selector::default() }));
     let begun = Instant::now();
     let page =
-        engine.view().read(&ReadSpec { query, limit: 2 * SCATTERED, ..ReadSpec::default() })?;
+        engine.view().read(&ReadSpec { interest, limit: 2 * SCATTERED, ..ReadSpec::default() })?;
     let took = begun.elapsed();
     ensure!(page.events.len() >= SCATTERED, "found {} of {SCATTERED}", page.events.len());
     Ok(took)

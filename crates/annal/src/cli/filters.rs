@@ -1,9 +1,9 @@
 //! Which events a command is about: one declaration for the engine and for the wire.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use annal_engine::ReadSpec;
-use annal_event::{Pattern, Position, Query, Selector, Timestamp};
+use annal_event::{Filter, Interest, Pattern, Position, Query, Selector, Timestamp};
 use clap::Args;
 
 /// Events that satisfy everything given.
@@ -30,6 +30,10 @@ pub struct Filters {
     /// Events with this tag
     #[arg(long)]
     pub tag: Option<String>,
+    /// Events for which this CloudEvents SQL expression is true; may be given several times, then
+    /// for which any is
+    #[arg(long, value_name = "CESQL", value_parser = filter)]
+    pub filter: Vec<Arc<Filter>>,
     /// Events recorded at or after this time, RFC 3339
     #[arg(long, value_name = "TIME")]
     pub since: Option<Timestamp>,
@@ -48,13 +52,17 @@ impl Filters {
     /// As the engine takes it.
     pub fn read_spec(&self) -> ReadSpec {
         ReadSpec {
-            query: self.query(),
+            interest: self.interest(),
             after: self.after,
             before: self.before,
             since: self.since,
             until: self.until,
             ..ReadSpec::default()
         }
+    }
+
+    fn interest(&self) -> Interest {
+        Interest { filters: self.filter.clone(), ..Interest::of(self.query()) }
     }
 
     fn query(&self) -> Query {
@@ -89,12 +97,17 @@ impl Filters {
         add("source", self.source.clone());
         add("topic", self.topic.clone());
         add("tag", self.tag.clone());
+        self.filter.iter().for_each(|filter| add("filter", Some(filter.to_string())));
         add("since", self.since.map(|time| time.to_string()));
         add("until", self.until.map(|time| time.to_string()));
         add("after", self.after.map(|position| position.to_string()));
         add("before", self.before.map(|position| position.to_string()));
         parameters
     }
+}
+
+fn filter(text: &str) -> Result<Arc<Filter>, String> {
+    Filter::expression(text).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Where to begin.
@@ -151,7 +164,7 @@ mod tests {
 
     #[test]
     fn no_filter_asks_for_everything() {
-        assert!(Filters::default().read_spec().query.is_all());
+        assert!(Filters::default().read_spec().interest.narrowed().is_all());
         assert!(Filters::default().parameters().is_empty());
     }
 }

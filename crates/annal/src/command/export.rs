@@ -88,7 +88,8 @@ fn export(target: Target, filters: &Filters, out: &mut dyn Write) -> anyhow::Res
 fn from_engine(engine: &Engine, filters: &Filters, mut out: &mut dyn Write) -> anyhow::Result<u64> {
     let spec = ReadSpec { limit: CHUNK_EVENTS, ..filters.read_spec() };
     let mut cursor = engine.view().cursor(&spec)?;
-    let progress = Progress::of_events(spec.query.is_all().then_some(cursor.head().get()));
+    let progress =
+        Progress::of_events(spec.interest.narrowed().is_all().then_some(cursor.head().get()));
     let (mut events, mut line, mut written) = (Vec::new(), Vec::new(), 0);
     loop {
         let more = cursor.next(CHUNK_EVENTS, CHUNK_BYTES, &mut events)?;

@@ -61,8 +61,13 @@ fn from_engine(engine: &Engine, args: &TailArgs) -> anyhow::Result<()> {
     match &args.from {
         None => {
             spec.order = Order::Descending;
-            spec.limit = args.lines.unwrap_or(LINES);
-            let mut events = engine.view().read(&spec)?.events;
+            let lines = args.lines.unwrap_or(LINES);
+            let mut cursor = engine.view().cursor(&spec)?;
+            let mut events = Vec::new();
+            while events.len() < lines
+                && cursor.next(lines - events.len(), CHUNK_BYTES, &mut events)?
+            {}
+            events.truncate(lines);
             events.reverse();
             for stored in &events {
                 output::write_stored(&mut out, &mut line, stored)?;

@@ -13,7 +13,8 @@ use annal_engine::{
     Outcome, ReadSpec, Step,
 };
 use annal_event::{
-    Deletion, Encoded, Event, Pattern, Position, Precondition, Query, Selector, SubjectCheck,
+    Deletion, Encoded, Event, Interest, Pattern, Position, Precondition, Query, Selector,
+    SubjectCheck,
 };
 
 fn event(id: &str, subject: &str) -> Event<'static> {
@@ -128,8 +129,12 @@ fn pages_go_both_ways_and_say_whether_there_is_more() {
             Selector { subjects: vec![Pattern::Tree("five".to_owned())], ..Selector::default() };
         for query in [Query::all(), Query::one(five)] {
             for order in [Order::Ascending, Order::Descending] {
-                let spec =
-                    |limit| ReadSpec { query: query.clone(), order, limit, ..ReadSpec::default() };
+                let spec = |limit| ReadSpec {
+                    interest: Interest::of(query.clone()),
+                    order,
+                    limit,
+                    ..ReadSpec::default()
+                };
                 let all = engine.view().read(&spec(100)).expect("reads");
                 assert_eq!(all.next, None);
                 let mut expected: Vec<_> =
@@ -223,7 +228,7 @@ fn a_subscriber_is_woken_by_an_append() {
             }
         }
         let waker = Waker::from(std::sync::Arc::new(Unpark(thread::current())));
-        let mut subscription = engine.subscribe(Query::all(), false, Position::ZERO);
+        let mut subscription = engine.subscribe(Interest::all(), Position::ZERO);
         assert!(matches!(subscription.next(1 << 20, &waker), Ok(Step::CaughtUp)));
         let writer = engine.clone();
         let appended = thread::spawn(move || {

@@ -1,24 +1,44 @@
 //! Which events a request asks for: the parameters that pages, exports and streams share.
 
+use std::sync::Arc;
+
 use annal_engine::{Order, ReadSpec};
-use annal_event::{Pattern, Position, Query, Selector, Timestamp};
+use annal_event::{Filter, Interest, Pattern, Position, Query, Selector, Timestamp};
 
 use crate::{
     params::{Params, invalid},
-    problem::{Code, Problem},
+    problem::Problem,
 };
+
+/// Filters of one request; any of them lets an event through.
+const FILTERS_MAX: usize = 64;
 
 /// Events on one page, unless asked otherwise, and at most.
 pub(crate) const LIMIT_DEFAULT: usize = 100;
 pub(crate) const LIMIT_MAX: usize = 10_000;
 
-/// The parameters that say which events: subject, type, source, topic, tag, filter.
-pub(crate) fn query(params: &mut Params<'_>) -> Result<Query, Problem> {
-    if !params.take_all("filter").is_empty() {
-        let detail = "filter expressions are not available; use subject, type, type_prefix, \
-            source, topic and tag";
-        return Err(Problem::new(Code::UnsupportedFilter, detail).with_text("parameter", "filter"));
+/// The parameters that say which events: subject, type, source, topic, tag, filter, system.
+pub(crate) fn interest(params: &mut Params<'_>) -> Result<Interest, Problem> {
+    let query = query(params)?;
+    let system = params.take_flag("system")?;
+    Ok(Interest { query, filters: filters(params)?, system })
+}
+
+fn filters(params: &mut Params<'_>) -> Result<Vec<Arc<Filter>>, Problem> {
+    let texts = params.take_all("filter");
+    if texts.len() > FILTERS_MAX {
+        let detail = format!("a request has at most {FILTERS_MAX} filters");
+        return Err(invalid("filter", detail));
     }
+    let compile = |text: String| {
+        let filter = Filter::expression(&text).map_err(Problem::from)?;
+        Ok(Arc::new(filter))
+    };
+    let compiled: Result<Vec<_>, Problem> = texts.into_iter().map(compile).collect();
+    compiled.map_err(|problem| problem.with_text("parameter", "filter"))
+}
+
+fn query(params: &mut Params<'_>) -> Result<Query, Problem> {
     let recursive = params.take_flag("recursive")?;
     let subjects = params.take_all("subject");
     if recursive && subjects.is_empty() {
@@ -59,13 +79,12 @@ pub(crate) fn spec(params: &mut Params<'_>) -> Result<ReadSpec, Problem> {
         Some(_) => return Err(invalid("order", "`order` is `asc` or `desc`")),
     };
     Ok(ReadSpec {
-        query: query(params)?,
+        interest: interest(params)?,
         after: params.take_as::<Position>("after")?,
         before: params.take_as::<Position>("before")?,
         since: params.take_as::<Timestamp>("since")?,
         until: params.take_as::<Timestamp>("until")?,
         order,
-        system: params.take_flag("system")?,
         ..ReadSpec::default()
     })
 }

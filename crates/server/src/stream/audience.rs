@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
-use annal_event::{Position, Query};
+use annal_event::{Interest, Position};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -16,8 +16,7 @@ const CHUNKS_MAX: usize = 8;
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    pub(crate) query: Query,
-    pub(crate) system: bool,
+    pub(crate) interest: Interest,
     pub(crate) names: Names,
 }
 
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     fn asked(names: Names) -> Asked {
-        Asked { query: Query::all(), system: false, names }
+        Asked { interest: Interest::all(), names }
     }
 
     fn chunk(after: u64) -> Chunk {

@@ -99,7 +99,7 @@ impl StreamBody {
         cursor: Position,
     ) -> StreamBody {
         let asked = &audience.asked;
-        let subscription = engine.subscribe(asked.query.clone(), asked.system, cursor);
+        let subscription = engine.subscribe(asked.interest.clone(), cursor);
         let heartbeat_every = place.shared.options.heartbeat_every;
         let sent = Instant::now();
         StreamBody {

@@ -110,6 +110,6 @@ fn newest(view: &Arc<View>, spec: &ReadSpec, limit: usize) -> Result<Option<Trun
     if left > 0 {
         return Ok(None);
     }
-    let omitted = view.count(&spec.query, spec.system, Position::ZERO, first)?;
+    let omitted = view.count(&spec.interest, Position::ZERO, first)?;
     Ok((omitted > 0).then_some(Truncated { omitted, first }))
 }
