@@ -6,6 +6,7 @@
 
 mod bell;
 mod subscription;
+mod topic;
 
 pub use bell::{Bell, Seat};
 pub use subscription::{EventSource, Scan, Step, Subscription};

@@ -75,9 +75,17 @@ impl<S: EventSource> Subscription<S> {
         &self.source
     }
 
+    /// Moves the cursor past what is known not to match, without a look at it.
+    pub fn pass(&mut self) {
+        if let Some(seat) = &self.seat {
+            self.cursor = self.source.bell().passed(seat, self.cursor);
+        }
+    }
+
     /// Looks further. When there is nothing more, leaves `waker` to be woken and says so; bounded
     /// work otherwise.
     pub fn next(&mut self, bytes_max: usize, waker: &Waker) -> Result<Step, S::Error> {
+        self.pass();
         if self.cursor >= self.source.head() {
             self.wait(waker);
             if self.cursor >= self.source.head() {
@@ -97,7 +105,7 @@ impl<S: EventSource> Subscription<S> {
 
     fn wait(&mut self, waker: &Waker) {
         let bell = self.source.bell();
-        let seat = self.seat.get_or_insert_with(|| bell.sit());
+        let seat = self.seat.get_or_insert_with(|| bell.sit(Some(&self.interest)));
         bell.wait(seat, waker);
     }
 }

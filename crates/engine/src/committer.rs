@@ -60,6 +60,7 @@ impl Committer {
     }
 
     fn append(&mut self, commit: Commit) -> Result<(), Refusal> {
+        let batch = Arc::clone(&commit.batch);
         let begun = std::time::Instant::now();
         let after = commit.batch.first().prev();
         let lost = || Err(Refusal::OutcomeUnknown { reason: "the authority went away".to_owned() });
@@ -72,7 +73,7 @@ impl Committer {
             log.publish(commit.batch);
         }
         self.core.stage.landed();
-        self.core.view.bell().ring();
+        self.core.view.bell().ring(&batch);
         Ok(())
     }
 

@@ -61,7 +61,8 @@ pub(crate) async fn wait_for_position(
 
 /// Returns once the head has reached a position.
 async fn reached(engine: &Engine, wanted: Position) {
-    let waiting = Waiting { bell: engine.view().bell(), seat: Some(engine.view().bell().sit()) };
+    let waiting =
+        Waiting { bell: engine.view().bell(), seat: Some(engine.view().bell().sit(None)) };
     poll_fn(|context| {
         if let Some(seat) = &waiting.seat {
             waiting.bell.wait(seat, context.waker());

@@ -137,7 +137,7 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Relaxed);
         if let Some(engine) = self.slot.get() {
-            engine.view().bell().ring();
+            engine.view().bell().ring_all();
         }
     }
 }

@@ -171,6 +171,7 @@ impl StreamBody {
                     return Poll::Ready(Some(Ok(message::retry(self.random).into())));
                 }
                 Phase::Live(mut subscription) => {
+                    subscription.pass();
                     let cursor = subscription.cursor();
                     let head = EventSource::head(&**subscription.source());
                     if head.0.saturating_sub(cursor.0) > NEAR_HEAD {
