@@ -1,29 +1,10 @@
 //! The cases of the CloudEvents conformance repository, read from its own files.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs};
 
 use annal_event::{Event, Limits, http, json};
 
-/// A directory of shared vectors, or `None` (with a word about it) where they are not at hand.
-fn vectors() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let shared = std::env::var_os("ANNAL_SHARED").map_or_else(beside, PathBuf::from);
-    let directory = shared.join("vectors/cloudevents-conformance");
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{} is missing",
-        directory.display()
-    );
-    println!("skipped: {} is missing", directory.display());
-    None
-}
+use crate::vectors;
 
 /// One example of a scenario of a gherkin feature: its steps with the parameters filled in.
 type Case = Vec<Step>;
@@ -159,7 +140,7 @@ fn run(case: &Case) {
 
 #[test]
 fn every_http_case() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = vectors("cloudevents-conformance") else { return };
     let path = vectors.join("features/http-protocol-binding.feature");
     let feature = fs::read_to_string(path).expect("the feature");
     let cases = cases(&feature);
@@ -188,7 +169,7 @@ fn yaml_event(document: &str) -> (BTreeMap<String, String>, String) {
 
 #[test]
 fn every_event_of_version_1_0() {
-    let Some(vectors) = vectors() else { return };
+    let Some(vectors) = vectors("cloudevents-conformance") else { return };
     let directory = vectors.join("yaml/v1.0");
     let mut seen = 0;
     for file in fs::read_dir(directory).expect("the directory") {

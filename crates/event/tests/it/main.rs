@@ -6,6 +6,8 @@ mod content;
 mod examples;
 mod hostile;
 mod json_format;
+mod json_text;
+mod json_tree;
 mod protobuf;
 mod query;
 mod round_trip;
@@ -13,7 +15,26 @@ mod splitter;
 mod strategy;
 mod validate;
 
+use std::path::{Path, PathBuf};
+
 use annal_event::{Event, EventError, Timestamp, json};
+
+/// A directory of shared vectors, or `None` (with a word about it) where they are not at hand.
+fn vectors(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("ANNAL_SHARED").map_or_else(beside, PathBuf::from);
+    let directory = shared.join("vectors").join(name);
+    if directory.is_dir() {
+        return Some(directory);
+    }
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{} is missing",
+        directory.display()
+    );
+    println!("skipped: {} is missing", directory.display());
+    None
+}
 
 /// Parses a JSON event strictly.
 fn strict(text: &str) -> Result<Event<'_>, EventError> {
