@@ -7,6 +7,7 @@
 //! not recurse over input at all, and a tree ([`Json`]) no deeper than that.
 
 mod extract;
+mod merge;
 mod number;
 mod object;
 mod pointer;

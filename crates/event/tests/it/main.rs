@@ -6,6 +6,7 @@ mod content;
 mod examples;
 mod hostile;
 mod json_format;
+mod json_merge;
 mod json_text;
 mod json_tree;
 mod protobuf;
