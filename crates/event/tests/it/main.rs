@@ -7,6 +7,8 @@ mod examples;
 mod hostile;
 mod json_format;
 mod json_merge;
+mod json_patch;
+mod json_patch_bounds;
 mod json_text;
 mod json_tree;
 mod protobuf;
