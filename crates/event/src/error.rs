@@ -37,6 +37,8 @@ pub enum EventErrorKind {
     Query,
     /// A precondition has another form than API.md §2 gives.
     Precondition,
+    /// A JSON commit has another form than API.md §5 gives.
+    Commit,
     /// A stored record does not decode: what was read is not what was written.
     Damaged,
 }
@@ -52,6 +54,7 @@ impl EventErrorKind {
             EventErrorKind::TooMany => "batch-too-large",
             EventErrorKind::Query => "invalid-query",
             EventErrorKind::Precondition => "invalid-precondition",
+            EventErrorKind::Commit => "invalid-commit",
             EventErrorKind::Damaged => "damaged",
         }
     }

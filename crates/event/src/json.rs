@@ -31,7 +31,7 @@ pub use read::{parse_append, parse_batch, parse_event};
 pub use split::ArraySplitter;
 pub use text::Text;
 pub use tree::{Json, JsonError};
-pub(crate) use write::same_tokens;
+pub(crate) use write::{push_compact, same_tokens};
 pub use write::{write_event, write_event_sse, write_string};
 
 use crate::{Event, Precondition, Timestamp};
@@ -75,7 +75,7 @@ pub(crate) fn is_json(text: &str) -> bool {
 }
 
 /// What a JSON text stands for, if it is one string literal without a surrogate that stands alone.
-pub(crate) fn string_literal(json: &str) -> Option<std::borrow::Cow<'_, str>> {
+pub fn string_literal(json: &str) -> Option<std::borrow::Cow<'_, str>> {
     let mut cursor = scan::Cursor::new(json);
     let text = cursor.string().ok()?;
     cursor.end().ok().map(|()| text)

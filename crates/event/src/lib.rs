@@ -5,6 +5,7 @@
 
 mod base64;
 mod batch;
+mod commit;
 mod content;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ mod validate;
 pub use batch::{
     Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
 };
+pub use commit::{Commit, CommitOutcome, Inapplicable, ResourceKey, is_commit_type, schema_name};
 pub use error::{EventError, EventErrorKind};
 pub use event::{Data, Event, Value};
 pub use identity::Identity;

@@ -1,6 +1,7 @@
 //! The vocabulary as its users see it: conformance, round trips, hostile input.
 
 mod binary_mode;
+mod commit;
 mod conformance;
 mod content;
 mod examples;
