@@ -40,6 +40,8 @@ pub enum EventErrorKind {
     Filter,
     /// A precondition has another form than API.md §2 gives.
     Precondition,
+    /// A JSON commit has another form than API.md §5 gives.
+    Commit,
     /// A stored record does not decode: what was read is not what was written.
     Damaged,
 }
@@ -56,6 +58,7 @@ impl EventErrorKind {
             EventErrorKind::Query => "invalid-query",
             EventErrorKind::Filter => "invalid-filter",
             EventErrorKind::Precondition => "invalid-precondition",
+            EventErrorKind::Commit => "invalid-commit",
             EventErrorKind::Damaged => "damaged",
         }
     }

@@ -1,26 +1,41 @@
-//! The JSON format of CloudEvents 1.0.2, and the JSON forms of queries, filters and preconditions.
+//! The JSON format of CloudEvents 1.0.2, the JSON forms of queries, filters and preconditions, and
+//! JSON documents with their patches.
 //!
-//! Data keeps its exact text in both directions. Reading refuses what two readers might understand
-//! differently: names that stand twice, text that is not UTF-8, numbers that are no integer of 32
-//! bits where an extension has them, nesting beyond 100 levels. Nothing here recurses over
-//! input but the reader of filters, which has the same bound.
+//! Data keeps its exact text in both directions. Reading an event refuses what two readers might
+//! understand differently: names that stand twice, text that is not UTF-8, numbers that are no
+//! integer of 32 bits where an extension has them. Nothing nests beyond 100 levels; scanning does
+//! not recurse over input at all, and a tree ([`Json`]) or a filter no deeper than that.
 
+mod extract;
 mod filter;
+mod merge;
+mod number;
+mod object;
+mod patch;
+mod pointer;
 mod query;
 mod read;
 mod scan;
 mod split;
 mod system;
+mod text;
+mod tree;
 mod write;
 
 use std::fmt;
 
+pub use extract::{member_texts, text_at};
 pub use filter::{parse_filter, write_filter};
+pub use number::Number;
+pub use object::Object;
+pub use patch::{MalformedPatch, Patch, PatchFailed, PatchFailure};
 pub use query::{parse_precondition, parse_query, write_precondition, write_query};
 pub use read::{parse_append, parse_batch, parse_event};
 pub use split::ArraySplitter;
 pub(crate) use system::{parse_deletion, write_deletion};
-pub(crate) use write::same_tokens;
+pub use text::Text;
+pub use tree::{Json, JsonError};
+pub(crate) use write::{push_compact, same_tokens};
 pub use write::{write_event, write_event_sse, write_string};
 
 use crate::{Event, Precondition, Timestamp};
@@ -63,8 +78,8 @@ pub(crate) fn is_json(text: &str) -> bool {
     cursor.value().is_ok() && cursor.end().is_ok()
 }
 
-/// What a JSON text stands for, if it is one string literal.
-pub(crate) fn string_literal(json: &str) -> Option<std::borrow::Cow<'_, str>> {
+/// What a JSON text stands for, if it is one string literal without a surrogate that stands alone.
+pub fn string_literal(json: &str) -> Option<std::borrow::Cow<'_, str>> {
     let mut cursor = scan::Cursor::new(json);
     let text = cursor.string().ok()?;
     cursor.end().ok().map(|()| text)

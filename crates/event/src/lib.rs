@@ -8,6 +8,7 @@ mod attributes;
 mod base64;
 mod batch;
 pub mod cesql;
+mod commit;
 mod content;
 mod error;
 mod event;
@@ -33,6 +34,7 @@ pub use attributes::{Attribute, Attributes, ShortText};
 pub use batch::{
     Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
 };
+pub use commit::{Commit, CommitOutcome, Inapplicable, ResourceKey, is_commit_type, schema_name};
 pub use error::{EventError, EventErrorKind};
 pub use event::{Data, Event, Value};
 pub use filter::Filter;

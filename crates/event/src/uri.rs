@@ -64,7 +64,7 @@ fn scan(text: &[u8]) -> Option<(Option<usize>, bool)> {
     Some((colon, brackets))
 }
 
-fn is_scheme(text: &[u8]) -> bool {
+pub(crate) fn is_scheme(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphabetic)
         && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }

@@ -85,17 +85,36 @@ impl<'a> Cursor<'a> {
     /// After `{` or a member: the name of the next member, or `None` at `}`.
     #[inline]
     pub(super) fn member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>, Fault> {
-        if self.take(b'}') {
+        if !self.another_member(first)? {
             return Ok(None);
         }
-        if !first && !self.take(b',') {
-            return self.fault("expected , or }");
-        }
         let name = self.string()?;
-        if !self.take(b':') {
-            return self.fault("expected :");
-        }
+        self.colon()?;
         Ok(Some(name))
+    }
+
+    /// As [`member`](Cursor::member), the name as [`raw_string`](Cursor::raw_string) gives it.
+    #[inline]
+    pub(super) fn raw_member(&mut self, first: bool) -> Result<Option<(&'a str, bool)>, Fault> {
+        if !self.another_member(first)? {
+            return Ok(None);
+        }
+        let name = self.raw_string()?;
+        self.colon()?;
+        Ok(Some(name))
+    }
+
+    #[inline]
+    fn another_member(&mut self, first: bool) -> Result<bool, Fault> {
+        if self.take(b'}') {
+            return Ok(false);
+        }
+        if first || self.take(b',') { Ok(true) } else { self.fault("expected , or }") }
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), Fault> {
+        if self.take(b':') { Ok(()) } else { self.fault("expected :") }
     }
 
     /// After `[` or an item: whether another item follows; passes `]` if not.
@@ -143,34 +162,47 @@ impl<'a> Cursor<'a> {
 
     /// One escape, decoded; two where they are a surrogate pair.
     fn escape(&mut self) -> Result<char, Fault> {
+        match char::from_u32(self.escape_point()?) {
+            Some(character) => Ok(character),
+            None => self.fault("a surrogate stands alone"),
+        }
+    }
+
+    /// As [`escape`](Cursor::escape); a surrogate that stands alone is a code point too.
+    fn escape_point(&mut self) -> Result<u32, Fault> {
         let Some(unit) = self.escape_unit()? else {
             let Some(byte) = self.text.as_bytes().get(self.at - 1) else {
                 return self.fault("a string does not end");
             };
             return Ok(match byte {
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                b'n' => '\n',
-                b'r' => '\r',
-                b't' => '\t',
-                other => char::from(*other),
+                b'b' => 0x08,
+                b'f' => 0x0C,
+                b'n' => 0x0A,
+                b'r' => 0x0D,
+                b't' => 0x09,
+                other => u32::from(*other),
             });
         };
-        let code = match unit {
-            0xD800..0xDC00 => {
-                let follows = self.text.as_bytes()[self.at..].starts_with(b"\\u");
-                let low = if follows { self.escape_unit()? } else { None };
-                let Some(low @ 0xDC00..0xE000) = low else {
-                    return self.fault("a surrogate stands alone");
-                };
-                0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
-            }
-            _ => unit,
-        };
-        match char::from_u32(code) {
-            Some(character) => Ok(character),
-            None => self.fault("a surrogate stands alone"),
+        let after = self.at;
+        let high = (0xD800..0xDC00).contains(&unit);
+        if high
+            && self.text.as_bytes()[after..].starts_with(b"\\u")
+            && let Some(low @ 0xDC00..0xE000) = self.escape_unit()?
+        {
+            return Ok(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
         }
+        self.at = after;
+        Ok(unit)
+    }
+
+    /// In text that stood between quotes and has been checked: the next code point that it means.
+    pub(super) fn point(&mut self) -> Option<u32> {
+        if self.text.as_bytes().get(self.at) == Some(&b'\\') {
+            return self.escape_point().ok();
+        }
+        let character = self.text.get(self.at..)?.chars().next()?;
+        self.at += character.len_utf8();
+        Some(u32::from(character))
     }
 
     /// Passes one escape, whose `\` comes next; gives the code unit if it is `\uXXXX`.
@@ -204,21 +236,28 @@ impl<'a> Cursor<'a> {
         if self.take(b'"') { Ok(self.at) } else { self.fault("expected a string") }
     }
 
-    fn skip_string(&mut self) -> Result<(), Fault> {
-        let mut from = self.open_string()?;
+    /// A string as it stands between its quotes, and whether it has escapes.
+    #[inline]
+    pub(super) fn raw_string(&mut self) -> Result<(&'a str, bool), Fault> {
+        let start = self.open_string()?;
+        let (mut from, mut escaped) = (start, false);
         loop {
             self.at = next_special(self.text.as_bytes(), from);
             match self.text.as_bytes().get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok((&self.text[start..self.at - 1], escaped));
                 }
                 Some(b'\\') => self.escape_unit().map(drop)?,
                 Some(_) => return self.fault("a control character must be escaped"),
                 None => return self.fault("a string does not end"),
             }
-            from = self.at;
+            (from, escaped) = (self.at, true);
         }
+    }
+
+    fn skip_string(&mut self) -> Result<(), Fault> {
+        self.raw_string().map(drop)
     }
 
     /// The exact text of the next value, whatever it is.
@@ -269,8 +308,12 @@ impl<'a> Cursor<'a> {
         Ok(false)
     }
 
+    pub(super) fn too_deep<T>(&self) -> Result<T, Fault> {
+        self.fault("it nests deeper than 100 levels")
+    }
+
     fn deeper(&self, open: &mut Open, object: bool) -> Result<(), Fault> {
-        if open.push(object) { Ok(()) } else { self.fault("it nests deeper than 100 levels") }
+        if open.push(object) { Ok(()) } else { self.too_deep() }
     }
 
     /// After a value: passes closing brackets, then a comma if one is due. False when all is closed.
@@ -294,7 +337,7 @@ impl<'a> Cursor<'a> {
 
     fn skip_name(&mut self) -> Result<(), Fault> {
         self.skip_string()?;
-        if self.take(b':') { Ok(()) } else { self.fault("expected :") }
+        self.colon()
     }
 
     pub(super) fn literal(&mut self, word: &'static str) -> Result<(), Fault> {

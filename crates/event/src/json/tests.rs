@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::scan::{Cursor, DEPTH_MAX};
-use super::{is_json, same_tokens, string_literal};
+use super::{Json, is_json, same_tokens, string_literal};
 
 /// Text that is often JSON or nearly so.
 fn nearly_json() -> impl Strategy<Value = String> {
@@ -69,6 +69,11 @@ proptest! {
         let theirs = serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok();
         prop_assert_eq!(is_json(&text), theirs, "{:?}", text);
     }
+
+    #[test]
+    fn a_tree_is_read_from_what_is_accepted(text in nearly_json()) {
+        prop_assert_eq!(Json::parse(&text).is_ok(), is_json(&text), "{:?}", text);
+    }
 }
 
 proptest! {
@@ -113,6 +118,9 @@ fn nesting_is_bounded() {
     assert!(!is_json(&"[".repeat(100_000)));
     assert!(!is_json(&"{\"a\":".repeat(100_000)));
     assert!(is_json(&format!("[{}]", vec!["[[]]"; 1_000].join(","))));
+    for depth in [100, 101, 102, 103] {
+        assert_eq!(Json::parse(&nested(depth)).is_ok(), is_json(&nested(depth)));
+    }
 }
 
 #[test]

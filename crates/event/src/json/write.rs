@@ -148,21 +148,32 @@ pub(super) fn write_compact(out: &mut Vec<u8>, json: &str) {
         out.extend_from_slice(bytes);
         return;
     }
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b' ' | b'\n' | b'\r' | b'\t' => at += 1,
-            b'"' => {
-                let end = end_of_string(bytes, at);
-                out.extend_from_slice(&bytes[at..end]);
-                at = end;
+    compact_pieces(json, |piece| out.extend_from_slice(piece.as_bytes()));
+}
+
+/// Appends text known to be JSON without any white space between tokens.
+pub(crate) fn push_compact(out: &mut String, json: &str) {
+    out.reserve(json.len());
+    compact_pieces(json, |piece| out.push_str(piece));
+}
+
+/// Text known to be JSON in pieces without the white space between tokens.
+fn compact_pieces(json: &str, mut out: impl FnMut(&str)) {
+    let bytes = json.as_bytes();
+    let (mut at, mut from) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = end_of_string(bytes, at),
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out(&json[from..at]);
+                let space = |b: &&u8| matches!(b, b' ' | b'\n' | b'\r' | b'\t');
+                at += bytes[at..].iter().take_while(space).count();
+                from = at;
             }
-            byte => {
-                out.push(byte);
-                at += 1;
-            }
+            _ => at += 1,
         }
     }
+    out(&json[from..]);
 }
 
 /// Where the string that begins at `at` ends, in text known to be JSON.
