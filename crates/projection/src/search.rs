@@ -297,7 +297,10 @@ impl Search {
         changes: impl IntoIterator<Item = Change<'a>>,
         upto: Position,
     ) -> Result<Applied, SearchError> {
-        self.writer.lock().apply(changes, upto, &self.reader)
+        let mut writer = self.writer.lock();
+        let applied = writer.apply(changes, upto, &self.reader);
+        self.folded.store(writer.folded.get(), Ordering::Release);
+        applied
     }
 
     /// Makes durable and visible what was applied; the position that can be found now. Without
@@ -306,9 +309,12 @@ impl Search {
     /// After [`SearchError::Write`] nothing past [`Search::folded`] is applied.
     pub fn commit(&self) -> Result<Position, SearchError> {
         let mut writer = self.writer.lock();
-        let folded = writer.commit(&self.reader)?;
-        self.folded.store(folded.get(), Ordering::Release);
-        Ok(folded)
+        let committed = writer.commit(&self.reader);
+        // Unless it is on disk and only cannot be seen yet.
+        if !matches!(committed, Err(SearchError::Read { .. })) {
+            self.folded.store(writer.folded.get(), Ordering::Release);
+        }
+        committed
     }
 
     /// Answers a query from the last commit.

@@ -51,7 +51,7 @@ pub(super) struct Writer {
     /// Everything up to here was applied.
     pub(super) pending: Position,
     /// What the last commit holds.
-    folded: Position,
+    pub(super) folded: Position,
     /// Hashes of the keys that were put since the last commit.
     fresh: HashSet<u64>,
     /// Events after this one are not in the index yet.
@@ -110,6 +110,10 @@ impl Writer {
                 applied.refused += 1;
                 continue;
             }
+            if batch.len() >= BATCH {
+                self.run(std::mem::take(&mut batch), reader)?;
+                bytes = 0;
+            }
             let term = key_term(&self.fields, key);
             if self.may_have(key, &term, &searcher)? {
                 batch.push(UserOperation::Delete(term.clone()));
@@ -119,8 +123,8 @@ impl Writer {
             if let Change::Put(document) = &change {
                 bytes += document.content.len();
                 // What is held back here must not fill the room that the next one waits for.
-                if batch.len() >= BATCH || bytes > BATCH_BYTES {
-                    self.run(std::mem::take(&mut batch))?;
+                if bytes > BATCH_BYTES {
+                    self.run(std::mem::take(&mut batch), reader)?;
                     bytes = document.content.len();
                 }
                 self.note(key, &term);
@@ -128,7 +132,7 @@ impl Writer {
                 self.changed = true;
             }
         }
-        self.run(batch)?;
+        self.run(batch, reader)?;
         self.pending = self.pending.max(upto);
         Ok(applied)
     }
@@ -168,21 +172,25 @@ impl Writer {
         }
     }
 
-    fn run(&mut self, batch: Vec<UserOperation<Prepared>>) -> Result<(), SearchError> {
+    fn run(
+        &mut self,
+        batch: Vec<UserOperation<Prepared>>,
+        reader: &IndexReader,
+    ) -> Result<(), SearchError> {
         if batch.is_empty() {
             return Ok(());
         }
         let inner = self.inner.as_ref().ok_or(SearchError::Stopped)?;
         match inner.run(batch) {
             Ok(_) => Ok(()),
-            Err(source) => Err(self.undo(source)),
+            Err(source) => Err(self.undo(source, reader)),
         }
     }
 
     /// Commits what was applied; the position it holds now.
     pub(super) fn commit(&mut self, reader: &IndexReader) -> Result<Position, SearchError> {
         if self.pending != self.folded || self.changed {
-            self.write()?;
+            self.write(reader)?;
         }
         if self.unseen {
             reader.reload().map_err(|source| SearchError::Read { source })?;
@@ -191,7 +199,7 @@ impl Writer {
         Ok(self.folded)
     }
 
-    fn write(&mut self) -> Result<(), SearchError> {
+    fn write(&mut self, reader: &IndexReader) -> Result<(), SearchError> {
         let payload =
             Payload { format: FORMAT, stemming: self.options.stemming, folded: self.pending.get() };
         let inner = self.inner.as_mut().ok_or(SearchError::Stopped)?;
@@ -202,7 +210,7 @@ impl Writer {
             prepared.commit()
         });
         if let Err(source) = committed {
-            return Err(self.undo(source));
+            return Err(self.undo(source, reader));
         }
         self.folded = self.pending;
         self.fresh.clear();
@@ -211,19 +219,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes back to the last commit.
-    fn undo(&mut self, source: TantivyError) -> SearchError {
-        self.pending = self.folded;
-        self.fresh.clear();
-        self.changed = false;
-        // What was put and taken back may be put again: nothing is known to be new.
-        self.newest = Position::MAX;
+    /// Goes back to what the disk says is the last commit: a commit that failed late may be there.
+    fn undo(&mut self, source: TantivyError, reader: &IndexReader) -> SearchError {
         if let Some(mut inner) = self.inner.take()
             && inner.rollback().is_ok()
+            && let Ok(folded) = committed(&inner)
+            && reader.reload().is_ok()
         {
             inner.set_merge_policy(merge_policy());
             self.inner = Some(inner);
+            self.folded = folded;
+            self.unseen = false;
         }
+        self.pending = self.folded;
+        self.fresh.clear();
+        self.changed = false;
+        // What was put and taken back will be put again: no event is known to be new.
+        self.newest = Position::MAX;
         SearchError::Write { folded: self.folded, source }
     }
 
@@ -233,6 +245,13 @@ impl Writer {
         let folded = self.folded;
         inner.wait_merging_threads().map_err(|source| SearchError::Write { folded, source })
     }
+}
+
+/// What the commit on disk has folded.
+fn committed(inner: &IndexWriter<Prepared>) -> tantivy::Result<Position> {
+    let payload = inner.index().load_metas()?.payload;
+    let payload: Option<Payload> = payload.map(|text| serde_json::from_str(&text)).transpose()?;
+    Ok(payload.map_or(Position::ZERO, |payload| Position(payload.folded)))
 }
 
 fn hash(term: &Term) -> u64 {
