@@ -346,10 +346,12 @@ impl Search {
         }
     }
 
-    /// Compares every file with its checksum, which reads all of the index. The reason if one
-    /// differs: open the index anew after removing its directory.
-    pub fn verify(&self) -> Result<(), String> {
-        open::verify(&self.index)
+    /// Compares every file with its checksum, which reads all of the index.
+    pub fn verify(&self) -> Result<(), SearchError> {
+        match open::damaged(&self.index).map_err(|source| SearchError::Read { source })? {
+            Some(file) => Err(SearchError::Damaged { file }),
+            None => Ok(()),
+        }
     }
 
     /// Closes the index once segments that are being merged are merged. What was applied and not

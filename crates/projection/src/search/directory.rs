@@ -38,15 +38,12 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Opens a directory that is there, and removes what a crash left half-written.
+    /// Opens a directory that is there.
     pub(super) fn open(dir: &Path) -> io::Result<Files> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(UNFINISHED) {
-                fs::remove_file(entry.path())?;
-            } else if !name.starts_with('.') {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') {
                 names.push(name);
             }
         }
@@ -60,6 +57,17 @@ fn checked(mut data: Vec<u8>) -> Option<Vec<u8>> {
     let end = data.len().checked_sub(CHECKSUM.len() + 9)?;
     let line = data.split_off(end);
     (line == format!("{CHECKSUM}{:08x}\n", crc32c::crc32c(&data)).as_bytes()).then_some(data)
+}
+
+/// Removes what a crash left half-written. Nobody else may be writing.
+pub(super) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes everything in a directory.

@@ -28,6 +28,12 @@ pub enum SearchError {
         /// What the library said.
         source: TantivyError,
     },
+    /// A file is not what was written. Remove the directory and open the index again.
+    #[error("search index file {file} is damaged; remove the index and apply all documents again")]
+    Damaged {
+        /// Its name in the directory.
+        file: String,
+    },
     /// Nothing after `folded` is in the index; apply it again. What was committed is untouched.
     #[error("the search index went back to position {folded}: {source}")]
     Write {
@@ -39,6 +45,25 @@ pub enum SearchError {
     /// An earlier write failed and could not be undone; open the index again. Queries go on.
     #[error("the search index takes no more changes since a write failed; open it again")]
     Stopped,
+}
+
+/// Why an index that is there, or not, is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("there is none")]
+    Missing,
+    #[error("nothing was committed")]
+    Uncommitted,
+    #[error("it was written by another version")]
+    Version,
+    #[error("it was made with another stemming")]
+    Stemming,
+    #[error("{file} is missing")]
+    FileMissing { file: String },
+    #[error("{file} is damaged")]
+    FileDamaged { file: String },
+    #[error(transparent)]
+    Unreadable(#[from] TantivyError),
 }
 
 /// A query that has no answer.

@@ -6,14 +6,15 @@ use std::{
 };
 
 use tantivy::{
-    Index, IndexReader, ReloadPolicy,
+    Index, IndexReader, ReloadPolicy, TantivyError,
     directory::{Directory, INDEX_WRITER_LOCK, error::LockError},
     index::{SegmentComponent, SegmentMeta},
 };
 
 use super::{
     Opened, SearchError, SearchOptions,
-    directory::{Files, bytes, wipe},
+    directory::{Files, bytes, remove_unfinished, wipe},
+    error::Unusable,
     schema::{self, FORMAT, Fields, Payload},
     words,
 };
@@ -37,9 +38,10 @@ pub(super) fn open(dir: &Path, options: &SearchOptions) -> Result<OpenIndex, Sea
     if let Err(LockError::LockBusy) = lock {
         return Err(SearchError::Busy { dir: dir.to_owned() });
     }
+    remove_unfinished(dir).map_err(failed)?;
     let reason = match existing(files, dir, options) {
         Ok(open) => return Ok(open),
-        Err(reason) => reason,
+        Err(reason) => reason.to_string(),
     };
     wipe(dir).map_err(failed)?;
     drop(lock);
@@ -56,39 +58,36 @@ pub(super) fn open(dir: &Path, options: &SearchOptions) -> Result<OpenIndex, Sea
 }
 
 /// The index that is there, or why there is none.
-fn existing(files: Files, dir: &Path, options: &SearchOptions) -> Result<OpenIndex, String> {
-    match Index::exists(&files) {
-        Ok(true) => {}
-        Ok(false) => return Err("there is none".to_owned()),
-        Err(error) => return Err(error.to_string()),
+fn existing(files: Files, dir: &Path, options: &SearchOptions) -> Result<OpenIndex, Unusable> {
+    if !Index::exists(&files).map_err(TantivyError::from)? {
+        return Err(Unusable::Missing);
     }
-    let mut index = Index::open(files).map_err(|error| error.to_string())?;
+    let mut index = Index::open(files)?;
     let (schema, fields) = schema::schema();
     if index.schema() != schema {
-        return Err("it was written by another version".to_owned());
+        return Err(Unusable::Version);
     }
-    let meta = index.load_metas().map_err(|error| error.to_string())?;
-    let Some(payload) = &meta.payload else {
-        return Err("nothing was committed".to_owned());
-    };
-    let payload: Payload = serde_json::from_str(payload)
-        .map_err(|_| "it was written by another version".to_owned())?;
+    let meta = index.load_metas()?;
+    let payload = meta.payload.as_deref().ok_or(Unusable::Uncommitted)?;
+    let payload: Payload = serde_json::from_str(payload).map_err(|_| Unusable::Version)?;
     if payload.format != FORMAT {
-        return Err(format!("it has format {}, not {FORMAT}", payload.format));
+        return Err(Unusable::Version);
     }
     if payload.stemming != options.stemming {
-        return Err("it was made with another stemming".to_owned());
+        return Err(Unusable::Stemming);
     }
     for path in expected_files(&meta.segments) {
         if !dir.join(&path).exists() {
-            return Err(format!("{} is missing", path.display()));
+            return Err(Unusable::FileMissing { file: path.display().to_string() });
         }
     }
-    if bytes(dir) <= options.verify_bytes {
-        verify(&index)?;
+    if bytes(dir) <= options.verify_bytes
+        && let Some(file) = damaged(&index)?
+    {
+        return Err(Unusable::FileDamaged { file });
     }
     index.set_tokenizers(words::tokenizers(options.stemming));
-    let reader = reader(&index).map_err(|error| error.to_string())?;
+    let reader = reader(&index)?;
     Ok(OpenIndex { index, reader, fields, folded: payload.folded, opened: Opened::Ready })
 }
 
@@ -110,13 +109,10 @@ fn expected_files(segments: &[SegmentMeta]) -> Vec<PathBuf> {
     paths
 }
 
-/// Compares every file with its checksum.
-pub(super) fn verify(index: &Index) -> Result<(), String> {
-    let damaged = index.validate_checksum().map_err(|error| error.to_string())?;
-    match damaged.iter().next() {
-        None => Ok(()),
-        Some(path) => Err(format!("{} is damaged", path.display())),
-    }
+/// Compares every file with its checksum; the first that differs.
+pub(super) fn damaged(index: &Index) -> tantivy::Result<Option<String>> {
+    let damaged = index.validate_checksum()?;
+    Ok(damaged.iter().next().map(|path| path.display().to_string()))
 }
 
 fn reader(index: &Index) -> tantivy::Result<IndexReader> {

@@ -163,6 +163,26 @@ fn what_is_damaged_or_missing_is_thrown_away() {
 }
 
 #[test]
+fn what_is_too_large_to_be_compared_at_once_is_compared_later() {
+    let (dir, names) = written();
+    let unchecked = SearchOptions { verify_bytes: 0, ..options() };
+    let path = dir.path().join("search_index");
+    Search::open(&path, unchecked).expect("it opens").verify().expect("it is whole");
+    let name = names.iter().find(|name| name.ends_with(".idx")).expect("postings");
+    let mut bytes = fs::read(path.join(name)).expect("content");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(path.join(name), bytes).expect("written");
+    let search = Search::open(&path, unchecked).expect("it opens");
+    assert_eq!(search.opened(), &Opened::Ready);
+    let verified = search.verify();
+    assert!(
+        matches!(&verified, Err(SearchError::Damaged { file }) if file == name),
+        "{verified:?}"
+    );
+}
+
+#[test]
 fn another_stemming_makes_another_index() {
     let (dir, _) = written();
     let stemmed = SearchOptions { stemming: Some(Language::English), ..options() };

@@ -128,6 +128,8 @@ fn every_sentence_means_what_it_says() {
         ("author.name:{grace TO z]", &[third, second]),
         ("author.name:[h TO hz]", &[third]),
         ("author.name:[m TO *]", &[]),
+        ("categories:[memory TO n]", &[first, second]),
+        ("categories:{memory TO n]", &[]),
         ("author.name:<b", &[second]),
         // Prefixes.
         ("log*", &[note]),
