@@ -3,10 +3,14 @@
 //! A projection is a deterministic fold of the log with a checkpoint. It is handed batches and a
 //! [`Storage`](annal_storage::Storage); it sees no log, no clock and no network. Every projection
 //! obeys the [`laws`].
+//!
+//! [`search`] keeps to the laws but not to the trait: it is handed documents, which somebody else has
+//! folded, and a directory, which is its library's.
 
 pub mod deletions;
 pub mod index;
 pub mod laws;
 mod projection;
+pub mod search;
 
 pub use projection::Projection;

@@ -1,7 +1,8 @@
-//! The index against a ten-line model, on disks that fail, and held to the laws.
+//! The projections against models of a few lines, on disks that fail, and held to the laws.
 
 mod crash;
 mod damage;
 mod laws;
 mod model;
+mod search;
 mod world;
