@@ -8,4 +8,4 @@ pub mod index;
 pub mod laws;
 mod projection;
 
-pub use projection::Projection;
+pub use projection::{Opened, Order, Projection};
