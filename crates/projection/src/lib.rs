@@ -2,10 +2,11 @@
 //!
 //! A projection is a deterministic fold of the log with a checkpoint. It is handed batches and a
 //! [`Storage`](annal_storage::Storage); it sees no log, no clock and no network. Every projection
-//! obeys the [`laws`].
+//! obeys the [`laws`]. The [`index`] has files of its own; the others keep rows in the [`store`].
 
 pub mod index;
 pub mod laws;
 mod projection;
+pub mod store;
 
 pub use projection::{Opened, Order, Projection};
