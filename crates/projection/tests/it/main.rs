@@ -4,4 +4,5 @@ mod crash;
 mod damage;
 mod laws;
 mod model;
+mod store;
 mod world;
