@@ -48,11 +48,11 @@ use annal_storage::Storage;
 use parking_lot::{Mutex, RwLock};
 
 use crate::Projection;
+pub use crate::{Opened, Order};
 use maintain::Maintenance;
 use memory::Table;
 use run::Run;
 
-pub use cursor::Order;
 pub use error::IndexError;
 pub use key::Kind;
 pub use lookup::{KeyState, SubjectState};
@@ -76,18 +76,6 @@ impl Default for IndexOptions {
     fn default() -> IndexOptions {
         IndexOptions { table_events: 64 * 1024, table_bytes: 32 * 1024 * 1024, fan_out: 8 }
     }
-}
-
-/// What was found when the index was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// Everything up to the checkpoint is there.
-    Ready,
-    /// It starts empty; the log must be folded from its beginning.
-    Empty {
-        /// What was missing or wrong.
-        reason: String,
-    },
 }
 
 /// Sizes and positions, for metrics.

@@ -2,7 +2,7 @@
 //!
 //! A projection is a deterministic fold of the log with a checkpoint. It is handed batches and a
 //! [`Storage`](annal_storage::Storage); it sees no log, no clock and no network. Every projection
-//! obeys the [`laws`].
+//! obeys the [`laws`]. The [`index`] has files of its own; the others keep rows in the [`store`].
 //!
 //! [`search`] keeps to the laws but not to the trait: it is handed documents, which somebody else has
 //! folded, and a directory, which is its library's.
@@ -12,5 +12,6 @@ pub mod index;
 pub mod laws;
 mod projection;
 pub mod search;
+pub mod store;
 
-pub use projection::Projection;
+pub use projection::{Opened, Order, Projection};

@@ -24,3 +24,25 @@ pub trait Projection {
     /// Does one bounded step of writing behind. `false`: there is nothing to do.
     fn maintain(&self, durable: Position) -> Result<bool, Self::Error>;
 }
+
+/// What was found when the files of a projection were opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// Everything up to the checkpoint is there.
+    Ready,
+    /// It starts empty; the log must be folded from its beginning.
+    Empty {
+        /// What was missing or wrong.
+        reason: String,
+    },
+}
+
+/// Which way positions or keys are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest or least first.
+    #[default]
+    Ascending,
+    /// Newest or greatest first.
+    Descending,
+}

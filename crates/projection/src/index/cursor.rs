@@ -6,19 +6,11 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
+use crate::Order;
+
 use super::{
     column::ColumnCursor, error::IndexError, key::KeyRange, memory::Table, postings::ListCursor,
 };
-
-/// Which way positions are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Oldest first.
-    #[default]
-    Ascending,
-    /// Newest first.
-    Descending,
-}
 
 impl Order {
     /// The position after this one in this order.

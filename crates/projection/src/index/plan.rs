@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use annal_event::{Query, Selector};
 
+use crate::Order;
+
 use super::{
-    cursor::{ColumnScan, Cursor, Order},
+    cursor::{ColumnScan, Cursor},
     dictionary::Span,
     error::IndexError,
     key::{KeyMatch, KeyRange, Kind, hash_key},

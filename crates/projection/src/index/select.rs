@@ -7,14 +7,9 @@ use std::{fmt, sync::Arc};
 
 use annal_event::{Position, Query};
 
-use super::{
-    Shared,
-    cursor::{Cursor, Order},
-    error::IndexError,
-    memory::Table,
-    plan::Plan,
-    run::Run,
-};
+use crate::Order;
+
+use super::{Shared, cursor::Cursor, error::IndexError, memory::Table, plan::Plan, run::Run};
 
 /// Positions taken from a memory table while its lock is held.
 const LOCKED_MAX: usize = 256;

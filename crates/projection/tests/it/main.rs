@@ -5,4 +5,5 @@ mod damage;
 mod laws;
 mod model;
 mod search;
+mod store;
 mod world;
