@@ -9,10 +9,11 @@ use std::{
 };
 
 use annal_engine::{Engine, EventSource};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::{
     ServerOptions,
+    eventsdb::Clients,
     metrics::Metrics,
     problem::{Code, Problem},
     stream::audience::Audiences,
@@ -66,8 +67,12 @@ pub(crate) struct Shared {
     pub(crate) audiences: Audiences,
     /// Reads that may go to the disk take one each.
     pub(crate) readers: Arc<Semaphore>,
+    /// Those who follow as clients of Events-DB.
+    pub(crate) clients: Clients,
+    /// Told when the server stops.
+    pub(crate) stopped: Arc<Notify>,
     bulk: Semaphore,
-    spooled: Semaphore,
+    spooled: Arc<Semaphore>,
     held_bytes: AtomicUsize,
     streams: AtomicUsize,
     stopping: AtomicBool,
@@ -77,9 +82,11 @@ impl Shared {
     pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
         Shared {
             bulk: Semaphore::new(options.bulk_requests_max),
-            spooled: Semaphore::new(SPOOLED_MAX),
+            spooled: Arc::new(Semaphore::new(SPOOLED_MAX)),
             held_bytes: AtomicUsize::new(0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            clients: Clients::default(),
+            stopped: Arc::default(),
             streams: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             metrics: Metrics::default(),
@@ -112,6 +119,30 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::spooled_turn`], for a body that is in memory whole and outlives the borrow.
+    pub(crate) async fn large_turn(self: Arc<Self>) -> Result<OwnedSemaphorePermit, Problem> {
+        let patience = self.options.body_idle_timeout;
+        match tokio::time::timeout(patience, Arc::clone(&self.spooled).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "too many large messages are coming in; send this one again";
+                Err(Problem::new(Code::Busy, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Counts bytes of a message that is coming in, of which `held` are counted already. `false`: they
+    /// may not be held without a [turn](Shared::large_turn).
+    pub(crate) fn hold(&self, held: usize, bytes: usize) -> bool {
+        let before = self.held_bytes.fetch_add(bytes, Relaxed);
+        held + bytes <= HELD_BYTES_MAX && before + bytes <= HELD_BYTES_MAX_OF_ALL
+    }
+
+    /// Bytes that [`Shared::hold`] has counted are gone.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.held_bytes.fetch_sub(bytes, Relaxed);
+    }
+
     /// A share, of nothing yet, in what batches may hold in memory while they come in.
     pub(crate) fn held(&self) -> Held<'_> {
         Held { shared: self, bytes: 0 }
@@ -136,6 +167,7 @@ impl Shared {
     /// Tells live streams to end.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Relaxed);
+        self.stopped.notify_waiters();
         if let Some(engine) = self.slot.get() {
             engine.view().bell().ring();
         }

@@ -97,8 +97,9 @@ fn write(
     for (package, name, proto) in PACKAGES {
         let Some(code) = modules.get(&module(package)) else { continue };
         let code = code.replace(NESTED, FLAT);
-        let head =
-            format!("//! Generated from `api/{proto}` by `cargo xtask api`; changes belong there.\n\n");
+        let head = format!(
+            "//! Generated from `api/{proto}` by `cargo xtask api`; changes belong there.\n\n"
+        );
         files.insert(Path::new(dir).join(format!("{name}.rs")), (head + &code).into_bytes());
     }
     Ok(())

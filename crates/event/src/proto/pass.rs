@@ -35,8 +35,7 @@ fn is_sent_as_stored(record: &[u8]) -> Result<bool, Malformed> {
         }
         if number == number::ATTRIBUTES {
             let (name, value) = entry(field.bytes()?)?;
-            let is_text =
-                || Reader::new(value).next().map(|first| first.map(|(number, _)| number));
+            let is_text = || Reader::new(value).next().map(|first| first.map(|(number, _)| number));
             if name == b"time" && is_text()? == Some(number::CE_STRING) {
                 return Ok(false);
             }
