@@ -30,6 +30,12 @@ const HELD_BYTES_MAX_OF_ALL: usize = 32 * 1024 * 1024;
 /// Batches read back from files at a time, until they are committed: each may be in memory whole.
 const SPOOLED_MAX: usize = 2;
 
+/// Large messages of gRPC, which are in memory whole until they are read: what all of them take, in
+/// shares, and how long one waits for room.
+const LARGE_SHARES: usize = 2_048;
+const LARGE_SHARE_BYTES: usize = 64 * 1024;
+const LARGE_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Readers that may be at the disk at a time: they share it with the writer.
 const READERS_MAX: usize = 2;
 
@@ -72,7 +78,8 @@ pub(crate) struct Shared {
     /// Told when the server stops.
     pub(crate) stopped: Arc<Notify>,
     bulk: Semaphore,
-    spooled: Arc<Semaphore>,
+    spooled: Semaphore,
+    large: Arc<Semaphore>,
     held_bytes: AtomicUsize,
     streams: AtomicUsize,
     stopping: AtomicBool,
@@ -82,7 +89,8 @@ impl Shared {
     pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
         Shared {
             bulk: Semaphore::new(options.bulk_requests_max),
-            spooled: Arc::new(Semaphore::new(SPOOLED_MAX)),
+            spooled: Semaphore::new(SPOOLED_MAX),
+            large: Arc::new(Semaphore::new(LARGE_SHARES)),
             held_bytes: AtomicUsize::new(0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             clients: Clients::default(),
@@ -119,10 +127,15 @@ impl Shared {
         }
     }
 
-    /// As [`Shared::spooled_turn`], for a body that is in memory whole and outlives the borrow.
-    pub(crate) async fn large_turn(self: Arc<Self>) -> Result<OwnedSemaphorePermit, Problem> {
-        let patience = self.options.body_idle_timeout;
-        match tokio::time::timeout(patience, Arc::clone(&self.spooled).acquire_owned()).await {
+    /// Leave to take in a message that is in memory whole until it is read, of so many bytes. Waits
+    /// only a moment: who waits holds up others on the same connection.
+    pub(crate) async fn large_turn(
+        self: Arc<Self>,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Problem> {
+        let share = bytes.div_ceil(LARGE_SHARE_BYTES).min(LARGE_SHARES);
+        let turn = Arc::clone(&self.large).acquire_many_owned(share as u32);
+        match tokio::time::timeout(LARGE_WAIT_MAX, turn).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
                 let detail = "too many large messages are coming in; send this one again";
@@ -131,11 +144,16 @@ impl Shared {
         }
     }
 
-    /// Counts bytes of a message that is coming in, of which `held` are counted already. `false`: they
-    /// may not be held without a [turn](Shared::large_turn).
-    pub(crate) fn hold(&self, held: usize, bytes: usize) -> bool {
+    /// Whether a message of so many bytes is small enough to be held without a
+    /// [turn](Shared::large_turn), if there is room.
+    pub(crate) fn is_small(bytes: usize) -> bool {
+        bytes <= HELD_BYTES_MAX
+    }
+
+    /// Counts bytes of a message that is coming in. `false`: there is no room for them.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
         let before = self.held_bytes.fetch_add(bytes, Relaxed);
-        held + bytes <= HELD_BYTES_MAX && before + bytes <= HELD_BYTES_MAX_OF_ALL
+        before + bytes <= HELD_BYTES_MAX_OF_ALL
     }
 
     /// Bytes that [`Shared::hold`] has counted are gone.

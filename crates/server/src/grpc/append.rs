@@ -72,7 +72,8 @@ fn prepare(
     let producer = Producer::new(engine, headers, true)?;
     let mut events = Encoded::default();
     for (index, message) in request.events.iter().enumerate() {
-        let mut read = |message| producer.encode(proto::parse_event(message)?, &mut events).map(drop);
+        let mut read =
+            |message| producer.encode(proto::parse_event(message)?, &mut events).map(drop);
         read(message).map_err(|error: EventError| error.at_index(index))?;
     }
     Ok(Append { events, preconditions: terms::preconditions(request.preconditions)? })

@@ -61,8 +61,10 @@ struct Place {
 }
 
 impl Place {
-    /// Takes the next bytes; refuses a message of which the head says that it is too large.
-    fn take(&mut self, mut bytes: &[u8], bytes_max: usize) -> Result<(), usize> {
+    /// Takes the next bytes; says how large the largest message is that has begun with them, and
+    /// refuses one of which the head says that it is too large.
+    fn take(&mut self, mut bytes: &[u8], bytes_max: usize) -> Result<usize, usize> {
+        let mut largest = 0;
         while !bytes.is_empty() {
             if self.head_bytes < HEAD_BYTES {
                 let taken = bytes.len().min(HEAD_BYTES - self.head_bytes);
@@ -74,6 +76,7 @@ impl Place {
                 if self.head_bytes == HEAD_BYTES {
                     let [_, length @ ..] = self.head;
                     self.missing = u32::from_be_bytes(length) as usize;
+                    largest = largest.max(self.missing);
                     if self.missing > bytes_max {
                         return Err(self.missing);
                     }
@@ -87,7 +90,7 @@ impl Place {
                 *self = Place::default();
             }
         }
-        Ok(())
+        Ok(largest)
     }
 }
 
@@ -125,14 +128,20 @@ impl Message {
 
     /// Counts bytes, if they may be held now.
     fn take(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Problem> {
-        self.place.take(&bytes, self.bytes_max).map_err(|length| self.too_large(length))?;
-        let may = self.shared.hold(self.held, bytes.len());
-        self.held += bytes.len();
-        if may || self.turn.is_some() {
+        let largest = self.place.take(&bytes, self.bytes_max);
+        let largest = largest.map_err(|length| self.too_large(length))?;
+        if self.turn.is_some() {
             return Ok(Some(bytes));
         }
-        let turn = Box::pin(Arc::clone(&self.shared).large_turn());
-        self.waiting = Some((turn, bytes));
+        if Shared::is_small(largest) {
+            let may = self.shared.hold(bytes.len());
+            self.held += bytes.len();
+            if may {
+                return Ok(Some(bytes));
+            }
+        }
+        let whole = largest.max(self.place.there + self.place.missing).max(bytes.len());
+        self.waiting = Some((Box::pin(Arc::clone(&self.shared).large_turn(whole)), bytes));
         Ok(None)
     }
 
@@ -155,7 +164,7 @@ impl Message {
         let idle = self.shared.options.body_idle_timeout;
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(idle)));
         ready!(patience.as_mut().poll(context));
-        let detail = format!("no byte came for {} s; send it again", idle.as_secs());
+        let detail = format!("no byte came for {idle:?}; send it again");
         Poll::Ready(Problem::new(Code::RequestTimeout, detail))
     }
 

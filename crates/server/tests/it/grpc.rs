@@ -15,7 +15,8 @@ use tokio::{
     runtime::Runtime,
     time::{sleep, timeout},
 };
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status, body::Body, transport::Channel};
+use tower_service::Service;
 
 use crate::{
     fixture::Served,
@@ -63,6 +64,13 @@ impl World {
 
     fn run<T>(&self, what: impl Future<Output = T>) -> T {
         self.runtime.block_on(async { timeout(PATIENCE, what).await.expect("in time") })
+    }
+
+    /// Sends a request without the help of generated code.
+    async fn raw(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let mut channel = self.channel.clone();
+        std::future::poll_fn(|context| channel.poll_ready(context)).await.expect("ready");
+        channel.call(request).await.expect("answered")
     }
 
     fn append(&self, events: Vec<CloudEvent>) -> AppendResponse {

@@ -25,7 +25,10 @@ fn query(subject: &str) -> Query {
 fn once_however_often() {
     let world = World::new();
     let first = world.append(events(1..=3));
-    assert_eq!((&first.positions[..], &first.duplicates[..], first.head), (&[1, 2, 3][..], &[][..], 3));
+    assert_eq!(
+        (&first.positions[..], &first.duplicates[..], first.head),
+        (&[1, 2, 3][..], &[][..], 3)
+    );
     assert!(first.recorded_time.is_some());
     let again = world.append(events(2..=4));
     assert_eq!((&again.positions[..], &again.duplicates[..]), (&[2, 3, 4][..], &[0, 1][..]));
@@ -39,9 +42,8 @@ fn every_precondition_holds_and_fails() {
     let last = |id: &str| {
         subject(Is::LastEvent(LastEvent { id: id.to_owned(), source: Some("/test".to_owned()) }))
     };
-    let count = |op: Comparison, n| {
-        Condition::Count(Count { query: Some(query("s/*")), op: op.into(), n })
-    };
+    let count =
+        |op: Comparison, n| Condition::Count(Count { query: Some(query("s/*")), op: op.into(), n });
     let absent = |after| Condition::Absent(Absent { query: Some(query("s/1")), after });
     // s/1 has e1 and e4.
     for (holds, fails) in [
@@ -57,7 +59,8 @@ fn every_precondition_holds_and_fails() {
         let ask = |events, condition| AppendRequest { events, preconditions: on(condition) };
         let held = world.run(world.store().append(ask(Vec::new(), holds.clone())));
         assert!(held.is_ok(), "{holds:?}: {held:?}");
-        let refused = world.run(world.store().append(ask(vec![event("new", "s/1")], fails.clone())));
+        let refused =
+            world.run(world.store().append(ask(vec![event("new", "s/1")], fails.clone())));
         let status = refused.expect_err("refused");
         let expected = (Code::FailedPrecondition, "precondition-failed".to_owned());
         assert_eq!(code(&status), expected, "{fails:?}");

@@ -57,7 +57,8 @@ fn an_interest_narrows() {
         read(&world, ReadRequest { interest: Some(interest), ..ReadRequest::default() }).0
     };
     let subject = |text: &str| Interest { subjects: vec![text.to_owned()], ..Interest::default() };
-    let filtered = |form| Interest { filters: vec![Filter { form: Some(form) }], ..Interest::default() };
+    let filtered =
+        |form| Interest { filters: vec![Filter { form: Some(form) }], ..Interest::default() };
     assert_eq!(of(subject("s/1")), [1, 4, 7]);
     assert_eq!(of(subject("s/*")), (1..=9).collect::<Vec<_>>());
     assert_eq!(of(filtered(Form::Expression("id = 'e5'".to_owned()))), [5]);

@@ -41,7 +41,8 @@ fn replay_then_live() {
                     assert_eq!(batch.position, seen);
                     if !appended {
                         appended = true;
-                        let request = AppendRequest { events: events(6_001..=6_100), ..Default::default() };
+                        let request =
+                            AppendRequest { events: events(6_001..=6_100), ..Default::default() };
                         world.store().append(request).await.expect("appended");
                     }
                 }
@@ -74,7 +75,8 @@ fn every_beginning() {
             let Message::Events(batch) = next(&mut stream).await else { panic!("no events") };
             assert_eq!(position(&batch.events[0]), first);
         }
-        let cursor = |position, epoch: &str| From::After(Cursor { position, epoch: epoch.to_owned() });
+        let cursor =
+            |position, epoch: &str| From::After(Cursor { position, epoch: epoch.to_owned() });
         for (asked, reason) in
             [(cursor(9, ""), ResetReason::Ahead), (cursor(2, "old"), ResetReason::Epoch)]
         {
@@ -110,7 +112,8 @@ fn who_takes_less_than_comes_is_told_and_loses_nothing() {
         let mut stream = open(&world, SubscribeRequest::default()).await;
         assert!(matches!(next(&mut stream).await, Message::CaughtUp(at) if at.position == 0));
         for n in 0..60 {
-            let request = AppendRequest { events: events(n * 500 + 1..=n * 500 + 500), ..Default::default() };
+            let request =
+                AppendRequest { events: events(n * 500 + 1..=n * 500 + 500), ..Default::default() };
             world.store().append(request).await.expect("appended");
         }
         let (mut seen, mut fell_behind) = (0, false);
@@ -147,7 +150,6 @@ fn streams_are_counted_and_ended() {
         assert!(matches!(next(&mut stream).await, Message::CaughtUp(_)));
         let status = stream.message().await.expect_err("the end");
         assert_eq!(code(&status), (Code::Unavailable, "stopping".to_owned()));
-        let served = &mut world.served;
-        until(|| served.has_ended()).await;
+        until(|| world.served.has_ended()).await;
     });
 }
