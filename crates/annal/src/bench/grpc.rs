@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use annal_event::{
@@ -35,7 +35,7 @@ use tokio::{net::TcpListener, net::TcpStream, runtime::Runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Status,
-    codegen::{BoxFuture, Service},
+    codegen::BoxFuture,
     server::{Grpc, UnaryService},
 };
 
@@ -237,30 +237,18 @@ impl UnaryService<AppendRequest> for Bare {
 
     fn call(&mut self, request: tonic::Request<AppendRequest>) -> Self::Future {
         Box::pin(async move {
-            let positions = request.into_inner().events.iter().map(|event| event.len() as u64);
+            let events = request.into_inner().events;
+            let positions = events.iter().map(|event| event.len() as u64);
             Ok(tonic::Response::new(AppendResponse { positions: positions.collect() }))
         })
     }
 }
 
-impl Service<Request<Incoming>> for Bare {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(async move {
-            let codec = tonic_prost::ProstCodec::default();
-            Ok(Grpc::new(codec).unary(Bare, request).await)
-        })
-    }
+async fn answer(
+    request: Request<Incoming>,
+) -> Result<http::Response<tonic::body::Body>, Infallible> {
+    let codec = tonic_prost::ProstCodec::default();
+    Ok(Grpc::new(codec).unary(Bare, request).await)
 }
 
 /// A bare handler and the runtime it lives on.
@@ -277,11 +265,10 @@ fn bare() -> anyhow::Result<Served> {
         while let Ok((stream, _)) = listener.accept().await {
             // A socket that cannot be set up shows in the figure.
             let _ = stream.set_nodelay(true);
-            let service = service_fn(|request| Bare.call(request));
             tokio::spawn(async move {
                 server::conn::http2::Builder::new(TokioExecutor::new())
                     .max_concurrent_streams(Some(256))
-                    .serve_connection(TokioIo::new(stream), service)
+                    .serve_connection(TokioIo::new(stream), service_fn(answer))
                     .await
             });
         }
