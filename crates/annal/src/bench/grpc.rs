@@ -201,7 +201,7 @@ async fn stream(address: SocketAddr, messages: Vec<Bytes>) -> anyhow::Result<()>
             Ok(data) => held.extend_from_slice(&data),
             Err(frame) => good(&frame.into_trailers().unwrap_or_default())?,
         }
-        while let Some([length @ ..]) = held.get(1..5).and_then(|head| head.first_chunk::<4>()) {
+        while let Some(length) = held.get(1..5).and_then(|head| head.first_chunk::<4>()) {
             let whole = 5 + u32::from_be_bytes(*length) as usize;
             if held.len() < whole {
                 break;
