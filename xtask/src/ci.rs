@@ -78,7 +78,7 @@ fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> bool {
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> bool {
     let started = Command::new(env!("CARGO")).args(arguments).current_dir(root).spawn();
     started.is_ok_and(finish)
 }

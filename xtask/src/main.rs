@@ -1,4 +1,5 @@
-//! `cargo xtask tidy` and `cargo xtask ci`: the rules of the house, and everything a change must pass.
+//! `cargo xtask tidy`, `api` and `ci`: the rules of the house, code made of protos, and everything a
+//! change must pass.
 //!
 //! Needs nothing but the workspace and cargo. It never repairs: it names the file, the line and the
 //! reason, and leaves the change to a person.
@@ -12,9 +13,10 @@ use std::{
     process::ExitCode,
 };
 
-const USAGE: &str = "usage: cargo xtask <tidy | ci>
+const USAGE: &str = "usage: cargo xtask <tidy | api | ci>
 
   tidy   the import table, the shape of the sources, invariants, forbidden words
+  api    the Rust code of api/*.proto, written anew
   ci     formatting, clippy, tidy, dependencies, tests: what ./test runs";
 
 fn main() -> ExitCode {
@@ -22,6 +24,9 @@ fn main() -> ExitCode {
     let root = root();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => exit(tidy::run(&root)),
+        ["api"] => {
+            exit(ci::cargo(&root, &["run", "--quiet", "--locked", "--package", "xtask-api"]))
+        }
         ["ci"] => exit(ci::run(&root)),
         _ => {
             eprintln!("{USAGE}");

@@ -7,6 +7,7 @@
 mod disk;
 mod engine;
 mod events;
+mod grpc;
 mod http;
 mod load;
 mod scale;
@@ -41,6 +42,8 @@ pub enum Part {
     Engine,
     /// HTTP over loopback.
     Http,
+    /// gRPC over loopback.
+    Grpc,
     /// A thousand live streams over loopback.
     Sse,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
@@ -98,6 +101,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Http) {
         http::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Grpc) {
+        grpc::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Sse) {
         sse::measure(&scratch.path, scale, &mut table)?;

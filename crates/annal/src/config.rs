@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 pub use environment::{Environment, LEGACY_HELP};
-pub use value::{Promise, Size, Switch};
+pub use value::{Door, Promise, Size, Switch};
 
 /// Read when it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "annal.toml";
@@ -28,6 +28,9 @@ pub const DEFAULT_FILE: &str = "annal.toml";
 pub const DEFAULT_DATA_DIR: &str = "./data";
 /// The port when nobody says.
 pub const DEFAULT_PORT: u16 = 8000;
+
+/// The gRPC port when nobody says.
+pub const DEFAULT_GRPC_PORT: u16 = 50_051;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -53,6 +56,21 @@ pub struct Settings {
     /// Port to listen on; 0 takes a free one [default: 8000]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Port for gRPC; 0 takes a free one, off opens none [default: 50051]
+    #[arg(long, value_name = "PORT|off")]
+    pub grpc_port: Option<Door>,
+    /// Port for clients of Events-DB by REST; 0 takes a free one [default: off]
+    #[arg(long, value_name = "PORT|off")]
+    pub rest_port: Option<Door>,
+    /// Clients of Events-DB that may follow at a time; more are refused with 429 [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_total_clients: Option<u64>,
+    /// Events handed on to a client of Events-DB at a time [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub client_buffer_size: Option<u64>,
+    /// Events on a page, and in a gRPC message, for clients of Events-DB [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub stream_batch_size: Option<u64>,
     /// How clients reach this server [default: http://localhost:PORT]
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
@@ -143,7 +161,8 @@ impl Settings {
     #[must_use]
     pub fn over(self, lower: Settings) -> Settings {
         merge!(self, lower, {
-            data_dir, bind, port, base_url, cors_origin, demo, demo_interval_ms, durability,
+            data_dir, bind, port, grpc_port, rest_port, max_total_clients, client_buffer_size,
+            stream_batch_size, base_url, cors_origin, demo, demo_interval_ms, durability,
             event_bytes_max, request_bytes_max, batch_events_max, queue_bytes_max,
             group_bytes_max, segment_bytes, tail_bytes, shutdown_ms_max, log_format, log,
         })
@@ -198,6 +217,16 @@ impl Settings {
     /// Time that a graceful shutdown may take.
     pub fn shutdown_max(&self) -> Duration {
         Duration::from_millis(self.shutdown_ms_max.unwrap_or(10_000))
+    }
+
+    /// The port for gRPC, if there is to be one.
+    pub fn grpc_port(&self) -> Option<u16> {
+        self.grpc_port.unwrap_or(Door(Some(DEFAULT_GRPC_PORT))).0
+    }
+
+    /// The port for clients of Events-DB by REST, if there is to be one.
+    pub fn rest_port(&self) -> Option<u16> {
+        self.rest_port.and_then(|door| door.0)
     }
 
     /// What an acknowledgement promises.

@@ -5,7 +5,7 @@
 //! never panic and say where the input is wrong.
 
 mod attributes;
-mod base64;
+pub mod base64;
 mod batch;
 pub mod cesql;
 mod commit;

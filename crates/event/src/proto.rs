@@ -16,11 +16,13 @@
 //! text. No format but protobuf has typed timestamps, so none that came in is like that.
 
 mod attribute;
+mod pass;
 mod read;
 mod wire;
 mod write;
 
 pub use attribute::{Record, attribute};
+pub use pass::write_record;
 pub use read::{decode_record, keys, parse_batch, parse_event};
 pub use write::{encode_record, record_bytes, write_batch_item, write_event};
 

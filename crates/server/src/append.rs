@@ -1,17 +1,17 @@
 //! `POST /events`: what arrives, by media type (API.md §2).
 
 mod ahead;
-mod answer;
+pub(crate) mod answer;
 mod batch;
 pub(crate) mod deletion;
 mod document;
 mod intent;
 mod json;
 mod ndjson;
-mod producer;
+pub(crate) mod producer;
 mod proto_split;
 mod shape;
-mod single;
+pub(crate) mod single;
 mod split;
 
 use std::sync::Arc;

@@ -1,10 +1,12 @@
-//! The wire: everything that knows HTTP. What a request means is the engine's business.
+//! The wire: everything that knows HTTP and gRPC. What a request means is the engine's business.
 //!
 //! ```text
 //! socket ─ server: connections ─ service: route, refuse, finish
 //!            ├ append   bodies in: events, batches, NDJSON ─▶ engine
 //!            ├ read     pages, single events, exports      ◀─ view
-//!            └ stream   server-sent events                 ◀─ subscription
+//!            ├ stream   server-sent events                 ◀─ subscription
+//!            ├ grpc     the same by gRPC, health, reflection
+//!            └ eventsdb what clients of Events-DB ask, by REST or gRPC
 //! ```
 //!
 //! Refuses with typed problems only ([`Code`], listed in `docs/errors.md`), buffers nothing that
@@ -13,7 +15,9 @@
 
 mod append;
 mod cors;
+mod eventsdb;
 mod flow;
+mod grpc;
 mod health;
 mod inflate;
 mod intake;

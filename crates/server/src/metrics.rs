@@ -12,6 +12,7 @@ use annal_engine::{COMMIT_BUCKETS_US, Engine, EventSource};
 use http::StatusCode;
 
 use crate::{
+    grpc::METHODS,
     problem::Code,
     route::{ROUTES, Route},
 };
@@ -83,6 +84,8 @@ pub(crate) struct Metrics {
     /// By place in [`Code::ALL`].
     problems: [AtomicU64; Code::ALL.len()],
     pub(crate) connections: AtomicU64,
+    /// gRPC calls answered, by method and whether that was a refusal.
+    calls: [[AtomicU64; 2]; METHODS.len()],
 }
 
 impl Default for Metrics {
@@ -93,6 +96,7 @@ impl Default for Metrics {
             requests: Default::default(),
             problems: std::array::from_fn(|_| AtomicU64::new(0)),
             connections: AtomicU64::new(0),
+            calls: Default::default(),
         }
     }
 }
@@ -106,15 +110,27 @@ impl Metrics {
         status: StatusCode,
         took: Duration,
     ) {
-        let class = usize::from(status.as_u16() / 100).min(5);
-        self.requests[route.index()][class].fetch_add(1, Relaxed);
+        self.requests[route.index()][class(status)].fetch_add(1, Relaxed);
+        self.operated(operation, status, took);
+    }
+
+    /// Counts an operation, through whichever door it came.
+    pub(crate) fn operated(&self, operation: Operation, status: StatusCode, took: Duration) {
         if operation == Operation::Other {
             return;
         }
+        let class = class(status);
         self.operations[operation as usize][usize::from(class > 3)].fetch_add(1, Relaxed);
         if operation != Operation::Stream {
             self.durations[operation as usize].record(took);
         }
+    }
+
+    /// Counts a gRPC call once it is answered, or once its stream has begun.
+    pub(crate) fn called(&self, method: usize, operation: Operation, good: bool, took: Duration) {
+        self.calls[method][usize::from(!good)].fetch_add(1, Relaxed);
+        let status = if good { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        self.operated(operation, status, took);
     }
 
     /// Counts a refusal.
@@ -167,6 +183,17 @@ impl Metrics {
                 }
             }
         }
+        let name = "annal_grpc_calls_total";
+        out.head(name, "counter", "gRPC calls answered, or begun if they are streams.");
+        for (place, method) in METHODS.iter().enumerate() {
+            for (refused, status) in ["ok", "refused"].into_iter().enumerate() {
+                let count = self.calls[place][refused].load(Relaxed);
+                if count > 0 {
+                    let labels = format!("method=\"{}\",status=\"{status}\"", method.path);
+                    out.sample(name, &labels, count as f64);
+                }
+            }
+        }
         let name = "annal_rejected_requests_total";
         out.head(name, "counter", "Requests refused, by code.");
         for code in Code::ALL {
@@ -178,6 +205,10 @@ impl Metrics {
         let connections = self.connections.load(Relaxed) as f64;
         out.one("annal_connections", "gauge", "Connections open now.", connections);
     }
+}
+
+fn class(status: StatusCode) -> usize {
+    usize::from(status.as_u16() / 100).min(5)
 }
 
 fn write_engine(out: &mut Text, engine: &Engine) {

@@ -12,6 +12,12 @@ pub struct ServerOptions {
     pub connections_max: usize,
     /// Live streams open at a time; more are told to come back.
     pub streams_max: usize,
+    /// Clients of Events-DB that follow at a time; more are refused.
+    pub clients_max: usize,
+    /// Events handed on to such a client at a time.
+    pub client_buffer_events: usize,
+    /// Events on a page, and in a message, for clients of Events-DB.
+    pub stream_batch_events: usize,
     /// Batches and NDJSON bodies taken in at a time; more wait a moment, then are refused.
     pub bulk_requests_max: usize,
     /// Where the part of a large batch waits, in files without names, that is not held in memory
@@ -37,6 +43,9 @@ impl Default for ServerOptions {
             cors_origins: Vec::new(),
             connections_max: 16_384,
             streams_max: 10_000,
+            clients_max: 10_000,
+            client_buffer_events: 100,
+            stream_batch_events: 10,
             bulk_requests_max: 16,
             spool_dir: std::env::temp_dir(),
             header_bytes_max: 64 * 1024,

@@ -100,6 +100,8 @@ codes! {
     UnsupportedPrecondition = "unsupported-precondition", 422, "The precondition cannot be judged";
     /// Publishing to a topic is not available.
     TopicsNotAvailable = "topics-not-available", 422, "Topics are not available";
+    /// More clients follow than may.
+    TooManyClients = "too-many-clients", 429, "There are too many clients";
     /// The headers are larger than they may be.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// Something that should not happen did.
@@ -108,6 +110,8 @@ codes! {
     Damaged = "damaged", 500, "Stored data cannot be read";
     /// The server is recovering its data directory.
     Starting = "starting", 503, "The server is starting";
+    /// The server ends its streams because it stops.
+    Stopping = "stopping", 503, "The server is stopping";
     /// More is waiting than may wait.
     Busy = "busy", 503, "The server is busy";
     /// More live streams than there may be.
@@ -155,6 +159,16 @@ impl Problem {
 
     pub(crate) fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// What to do about it.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The further members of the document: each `,"name":value`.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.0.members
     }
 
     pub(crate) fn status(&self) -> StatusCode {

@@ -49,6 +49,15 @@ pub(crate) async fn wait_for_position(
     at_most: Duration,
 ) -> Result<(), Problem> {
     let Some(wanted) = params.take_as::<Position>("min_position")? else { return Ok(()) };
+    until_position(engine, wanted, at_most).await
+}
+
+/// Waits, a bounded time, until the head has come so far.
+pub(crate) async fn until_position(
+    engine: &Engine,
+    wanted: Position,
+    at_most: Duration,
+) -> Result<(), Problem> {
     if engine.head() >= wanted || timeout(at_most, reached(engine, wanted)).await.is_ok() {
         return Ok(());
     }

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{problem::Problem, read::export::ExportBody, stream::body::StreamBody};
+use crate::{
+    eventsdb::EventsBody, problem::Problem, read::export::ExportBody, stream::body::StreamBody,
+};
 
 /// A response body. No boxes and no dynamic dispatch on the way to the socket.
 pub(crate) enum Reply {
@@ -19,6 +21,8 @@ pub(crate) enum Reply {
     Export(Box<ExportBody>),
     /// A live stream.
     Stream(Box<StreamBody>),
+    /// A subject, for a client of Events-DB.
+    Events(Box<EventsBody>),
 }
 
 /// Why a body broke off. The connection is closed, which tells the client.
@@ -42,13 +46,14 @@ impl Body for Reply {
             Reply::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Reply::Export(body) => body.poll(context).map(framed),
             Reply::Stream(body) => body.poll(context).map(framed),
+            Reply::Events(body) => body.poll(context).map(framed),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Reply::Whole(bytes) => bytes.is_none(),
-            Reply::Export(_) | Reply::Stream(_) => false,
+            Reply::Export(_) | Reply::Stream(_) | Reply::Events(_) => false,
         }
     }
 
@@ -57,7 +62,7 @@ impl Body for Reply {
             Reply::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Reply::Export(_) | Reply::Stream(_) => SizeHint::default(),
+            Reply::Export(_) | Reply::Stream(_) | Reply::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Listening, connections, and a shutdown that finishes what has begun.
 
 use std::{
-    future::Future, io, pin::pin, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration,
+    convert::Infallible, future::Future, io, pin::pin, sync::Arc, sync::atomic::Ordering::Relaxed,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use hyper::{
-    Request,
-    body::Incoming,
+    Request, Response,
+    body::{Body, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -19,7 +20,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{EngineSlot, ServerOptions, flow::Flow, service, shared::Shared, wire::Wire};
+use crate::{
+    EngineSlot, ServerOptions, eventsdb,
+    flow::Flow,
+    grpc::Services,
+    problem::{Code, Problem},
+    reply::{BodyError, Reply},
+    service,
+    shared::Shared,
+    wire::Wire,
+};
 
 /// What an h2 client with prior knowledge sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,6 +51,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Where connections come from.
 #[derive(Debug)]
 pub enum Listener {
+    /// A TCP port for gRPC.
+    Grpc(TcpListener),
+    /// A TCP port for clients of Events-DB.
+    Rest(TcpListener),
     /// A TCP port.
     Tcp(TcpListener),
     /// A Unix socket.
@@ -51,6 +65,7 @@ pub enum Listener {
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
+    services: Arc<Services>,
     places: Arc<Semaphore>,
 }
 
@@ -69,7 +84,8 @@ impl Server {
     /// `/health…` and `/metrics` is answered with 503.
     pub fn new(options: ServerOptions, slot: EngineSlot) -> Server {
         let places = Arc::new(Semaphore::new(options.connections_max));
-        Server { shared: Arc::new(Shared::new(options, slot)), places }
+        let shared = Arc::new(Shared::new(options, slot));
+        Server { services: Arc::new(Services::new(&shared)), shared, places }
     }
 
     /// Serves until `stop` is ready, then ends streams, finishes requests, and returns; after
@@ -78,7 +94,10 @@ impl Server {
         let (phase, told) = watch::channel(Phase::Serving);
         let accepting: Vec<_> = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(accept(self.clone_parts(told.clone()), listener)))
+            .map(|listener| {
+                let parts = self.clone_parts(told.clone(), Door::of(&listener));
+                tokio::spawn(accept(parts, listener))
+            })
             .collect();
         drop(told);
         stop.await;
@@ -94,14 +113,40 @@ impl Server {
         }
     }
 
-    fn clone_parts(&self, told: watch::Receiver<Phase>) -> Accepting {
-        Accepting { shared: Arc::clone(&self.shared), places: Arc::clone(&self.places), told }
+    fn clone_parts(&self, told: watch::Receiver<Phase>, door: Door) -> Accepting {
+        Accepting {
+            shared: Arc::clone(&self.shared),
+            services: Arc::clone(&self.services),
+            places: Arc::clone(&self.places),
+            door,
+            told,
+        }
+    }
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Http,
+    Grpc,
+    Rest,
+}
+
+impl Door {
+    fn of(listener: &Listener) -> Door {
+        match listener {
+            Listener::Grpc(_) => Door::Grpc,
+            Listener::Rest(_) => Door::Rest,
+            Listener::Tcp(_) | Listener::Unix(_) => Door::Http,
+        }
     }
 }
 
 /// What a listener needs.
 struct Accepting {
     shared: Arc<Shared>,
+    services: Arc<Services>,
+    door: Door,
     places: Arc<Semaphore>,
     told: watch::Receiver<Phase>,
 }
@@ -109,6 +154,8 @@ struct Accepting {
 /// What a connection needs.
 struct Connection {
     shared: Arc<Shared>,
+    services: Arc<Services>,
+    door: Door,
     told: watch::Receiver<Phase>,
     _place: OwnedSemaphorePermit,
 }
@@ -124,7 +171,9 @@ async fn accept(accepting: Accepting, listener: Listener) {
         // Before accepting: who finds no place waits in the system's backlog.
         let Ok(place) = Arc::clone(&accepting.places).acquire_owned().await else { return };
         let accepted = match &listener {
-            Listener::Tcp(listener) => tcp(listener, &accepting, place).await,
+            Listener::Tcp(listener) | Listener::Grpc(listener) | Listener::Rest(listener) => {
+                tcp(listener, &accepting, place).await
+            }
             Listener::Unix(listener) => unix(listener, &accepting, place).await,
         };
         if let Err(error) = accepted
@@ -166,7 +215,13 @@ impl Accepting {
     fn connection(&self, place: OwnedSemaphorePermit) -> Connection {
         self.shared.metrics.connections.fetch_add(1, Relaxed);
         let told = self.told.clone();
-        Connection { shared: Arc::clone(&self.shared), told, _place: place }
+        Connection {
+            shared: Arc::clone(&self.shared),
+            services: Arc::clone(&self.services),
+            door: self.door,
+            told,
+            _place: place,
+        }
     }
 }
 
@@ -187,8 +242,25 @@ where
     let is_h2 = prefix.starts_with(H2_PREFACE);
     let flow = Arc::new(Flow::default());
     let wire = Wire::new(stream, prefix, Arc::clone(&flow));
-    let served =
-        if is_h2 { h2(&connection, wire).await } else { h1(&connection, wire, flow).await };
+    let served = match (is_h2, connection.door) {
+        (true, Door::Grpc) => {
+            let services = Arc::clone(&connection.services);
+            let answer = move |request| {
+                let services = Arc::clone(&services);
+                async move { Ok::<_, Infallible>(services.serve(request).await) }
+            };
+            h2(&connection, wire, answer).await
+        }
+        (true, door) => {
+            let shared = Arc::clone(&connection.shared);
+            let answer = move |request| {
+                let shared = Arc::clone(&shared);
+                async move { answer(&shared, door, None, request).await }
+            };
+            h2(&connection, wire, answer).await
+        }
+        (false, _) => h1(&connection, wire, flow).await,
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended badly");
     }
@@ -210,12 +282,12 @@ async fn h1<S>(connection: &Connection, wire: Wire<S>, flow: Arc<Flow>) -> Resul
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shared = &connection.shared;
+    let (shared, door) = (&connection.shared, connection.door);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.options.header_timeout)
         .max_buf_size(shared.options.header_bytes_max.max(BUFFER_BYTES_MAX))
-        .serve_connection(wire, service_fn(|request| answer(shared, Some(&flow), request)));
+        .serve_connection(wire, service_fn(|request| answer(shared, door, Some(&flow), request)));
     let mut served = pin!(served);
     let mut told = connection.told.clone();
     tokio::select! {
@@ -229,12 +301,20 @@ where
     }
 }
 
-async fn h2<S>(connection: &Connection, wire: Wire<S>) -> Result<(), hyper::Error>
+async fn h2<S, A, F, B>(
+    connection: &Connection,
+    wire: Wire<S>,
+    answer: A,
+) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BodyError>,
 {
     let shared = &connection.shared;
-    let owned = Arc::clone(shared);
     let served = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
@@ -243,13 +323,7 @@ where
         .max_send_buf_size(H2_SEND_BYTES_MAX)
         .max_header_list_size(shared.options.header_bytes_max as u32)
         .keep_alive_interval(H2_PING_EVERY)
-        .serve_connection(
-            wire,
-            service_fn(move |request| {
-                let shared = Arc::clone(&owned);
-                async move { answer(&shared, None, request).await }
-            }),
-        );
+        .serve_connection(wire, service_fn(answer));
     let mut served = pin!(served);
     let mut told = connection.told.clone();
     tokio::select! {
@@ -265,8 +339,17 @@ where
 
 async fn answer(
     shared: &Arc<Shared>,
+    door: Door,
     flow: Option<&Arc<Flow>>,
     request: Request<Incoming>,
-) -> Result<hyper::Response<crate::reply::Reply>, std::convert::Infallible> {
-    Ok(service::serve(Arc::clone(shared), flow, request).await)
+) -> Result<Response<Reply>, Infallible> {
+    let shared = Arc::clone(shared);
+    Ok(match door {
+        Door::Http => service::serve(shared, flow, request).await,
+        Door::Rest => eventsdb::serve(shared, flow, request).await,
+        Door::Grpc => {
+            let detail = "this port speaks gRPC, which is HTTP/2; use the HTTP port";
+            Problem::new(Code::InvalidRequest, detail).into()
+        }
+    })
 }

@@ -9,10 +9,11 @@ use std::{
 };
 
 use annal_engine::{Engine, EventSource};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::{
     ServerOptions,
+    eventsdb::Clients,
     metrics::Metrics,
     problem::{Code, Problem},
     stream::audience::Audiences,
@@ -28,6 +29,12 @@ const HELD_BYTES_MAX_OF_ALL: usize = 32 * 1024 * 1024;
 
 /// Batches read back from files at a time, until they are committed: each may be in memory whole.
 const SPOOLED_MAX: usize = 2;
+
+/// Large messages of gRPC, which are in memory whole until they are read: what all of them take, in
+/// shares, and how long one waits for room.
+const LARGE_SHARES: usize = 2_048;
+const LARGE_SHARE_BYTES: usize = 64 * 1024;
+const LARGE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Readers that may be at the disk at a time: they share it with the writer.
 const READERS_MAX: usize = 2;
@@ -66,8 +73,13 @@ pub(crate) struct Shared {
     pub(crate) audiences: Audiences,
     /// Reads that may go to the disk take one each.
     pub(crate) readers: Arc<Semaphore>,
+    /// Those who follow as clients of Events-DB.
+    pub(crate) clients: Clients,
+    /// Told when the server stops.
+    pub(crate) stopped: Arc<Notify>,
     bulk: Semaphore,
     spooled: Semaphore,
+    large: Arc<Semaphore>,
     held_bytes: AtomicUsize,
     streams: AtomicUsize,
     stopping: AtomicBool,
@@ -78,8 +90,11 @@ impl Shared {
         Shared {
             bulk: Semaphore::new(options.bulk_requests_max),
             spooled: Semaphore::new(SPOOLED_MAX),
+            large: Arc::new(Semaphore::new(LARGE_SHARES)),
             held_bytes: AtomicUsize::new(0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
+            clients: Clients::default(),
+            stopped: Arc::default(),
             streams: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             metrics: Metrics::default(),
@@ -112,6 +127,40 @@ impl Shared {
         }
     }
 
+    /// Leave to take in a message that is in memory whole until it is read, of so many bytes. Waits
+    /// only a moment: who waits holds up others on the same connection.
+    pub(crate) async fn large_turn(
+        self: Arc<Self>,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Problem> {
+        let share = bytes.div_ceil(LARGE_SHARE_BYTES).min(LARGE_SHARES);
+        let turn = Arc::clone(&self.large).acquire_many_owned(share as u32);
+        match tokio::time::timeout(LARGE_WAIT_MAX, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "too many large messages are coming in; send this one again";
+                Err(Problem::new(Code::Busy, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Whether a message of so many bytes is small enough to be held without a
+    /// [turn](Shared::large_turn), if there is room.
+    pub(crate) fn is_small(bytes: usize) -> bool {
+        bytes <= HELD_BYTES_MAX
+    }
+
+    /// Counts bytes of a message that is coming in. `false`: there is no room for them.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
+        let before = self.held_bytes.fetch_add(bytes, Relaxed);
+        before + bytes <= HELD_BYTES_MAX_OF_ALL
+    }
+
+    /// Bytes that [`Shared::hold`] has counted are gone.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.held_bytes.fetch_sub(bytes, Relaxed);
+    }
+
     /// A share, of nothing yet, in what batches may hold in memory while they come in.
     pub(crate) fn held(&self) -> Held<'_> {
         Held { shared: self, bytes: 0 }
@@ -136,6 +185,7 @@ impl Shared {
     /// Tells live streams to end.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Relaxed);
+        self.stopped.notify_waiters();
         if let Some(engine) = self.slot.get() {
             engine.view().bell().ring_all();
         }

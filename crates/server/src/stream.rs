@@ -5,8 +5,9 @@
 
 pub(crate) mod audience;
 pub(crate) mod body;
-mod cursor;
-mod message;
+pub(crate) mod cursor;
+pub(crate) mod follow;
+pub(crate) mod message;
 mod snapshot;
 
 use std::sync::Arc;

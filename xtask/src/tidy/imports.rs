@@ -59,7 +59,7 @@ const fn heavy(name: &'static str, users: &'static [&'static str], reason: &'sta
 const WIRE: &str = "only the wire and the binary know sockets";
 const BINARY: &str = "only the binary reads flags, environment and files of configuration";
 
-const HEAVY: [Heavy; 23] = [
+const HEAVY: [Heavy; 25] = [
     heavy("tokio", &["authority", "server", "annal"], WIRE),
     heavy("hyper", &["server", "annal"], WIRE),
     heavy("hyper-util", &["server", "annal"], WIRE),
@@ -69,7 +69,17 @@ const HEAVY: [Heavy; 23] = [
         "HTTP is the server's; the binary measures against it bare",
     ),
     heavy("tower-http", &["server"], WIRE),
-    heavy("tonic", &["server"], WIRE),
+    heavy(
+        "tonic",
+        &["server", "annal"],
+        "gRPC is the server's; the binary measures against it bare",
+    ),
+    heavy("prost", &["server", "annal"], "messages of gRPC; events have a codec of their own"),
+    heavy(
+        "protox",
+        &[],
+        "the committed code of `cargo xtask api` is there so that nobody needs it",
+    ),
     heavy("rustls", &["server"], WIRE),
     heavy("reqwest", &["server"], WIRE),
     heavy("clap", &["annal"], BINARY),

@@ -43,6 +43,7 @@ const ANSWER: &[u8] =
 pub(super) struct Running {
     pub(super) engine: Engine,
     pub(super) address: SocketAddr,
+    pub(super) grpc: SocketAddr,
     runtime: Runtime,
     serving: JoinHandle<()>,
     stop: oneshot::Sender<()>,
@@ -54,16 +55,19 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
+        let by_grpc = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let grpc = by_grpc.local_addr()?;
         let slot = EngineSlot::new();
         slot.fill(engine.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServerOptions { grace: Duration::from_secs(1), ..ServerOptions::default() };
         let server = Server::new(options, slot);
-        let serving = runtime.spawn(server.serve(vec![Listener::Tcp(listener)], async {
+        let listeners = vec![Listener::Tcp(listener), Listener::Grpc(by_grpc)];
+        let serving = runtime.spawn(server.serve(listeners, async {
             // Dropping the sender is a way of stopping, too.
             let _ = stopped.await;
         }));
-        Ok(Running { engine, address, runtime, serving, stop })
+        Ok(Running { engine, address, grpc, runtime, serving, stop })
     }
 
     pub(super) fn stop(self) -> anyhow::Result<()> {

@@ -51,10 +51,10 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     let settings = &setting.settings;
     let options = settings.engine_options()?;
     let dir = settings.data_dir();
-    let listener = bind(settings, &dir)?;
-    let place = Place::new(settings, listener.local_addr()?);
+    let doors = Doors::open(settings, &dir)?;
+    let place = Place::new(settings, &doors)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(settings, options, &dir, listener, &place));
+    let served = runtime.block_on(serve(settings, options, &dir, doors, &place));
     // Tasks of connections that outlived their grace are not waited for.
     runtime.shutdown_background();
     close(served?)
@@ -66,12 +66,17 @@ struct Place {
     base_url: String,
     /// As commands on this machine reach it.
     local_url: String,
+    /// Where it speaks gRPC, if it does.
+    grpc: Option<SocketAddr>,
+    /// Where clients of Events-DB reach it by REST, if they do.
+    rest: Option<SocketAddr>,
     /// Whether other machines reach it too.
     public: bool,
 }
 
 impl Place {
-    fn new(settings: &Settings, address: SocketAddr) -> Place {
+    fn new(settings: &Settings, doors: &Doors) -> io::Result<Place> {
+        let address = doors.http.local_addr()?;
         let port = address.port();
         let default = || format!("http://localhost:{port}");
         let base_url = settings.base_url.clone().unwrap_or_else(default);
@@ -80,24 +85,64 @@ impl Place {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             ip => ip,
         };
-        Place {
+        let of =
+            |door: &Option<TcpListener>| door.as_ref().map(TcpListener::local_addr).transpose();
+        Ok(Place {
+            grpc: of(&doors.grpc)?,
+            rest: of(&doors.rest)?,
             base_url: base_url.trim_end_matches('/').to_owned(),
             local_url: format!("http://{}", SocketAddr::new(local, port)),
             public: !address.ip().is_loopback(),
-        }
+        })
     }
 }
 
-fn bind(settings: &Settings, dir: &Path) -> anyhow::Result<TcpListener> {
-    let ip = settings.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let address = SocketAddr::new(ip, settings.port.unwrap_or(DEFAULT_PORT));
-    let listener = TcpListener::bind(address).map_err(|error| explain(error, address, dir))?;
+/// The ports that are listened on.
+struct Doors {
+    http: TcpListener,
+    grpc: Option<TcpListener>,
+    rest: Option<TcpListener>,
+}
+
+impl Doors {
+    fn open(settings: &Settings, dir: &Path) -> anyhow::Result<Doors> {
+        let ip = settings.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let bind = |port, flag| bind(SocketAddr::new(ip, port), flag, dir);
+        let http = bind(settings.port.unwrap_or(DEFAULT_PORT), "--port")?;
+        let grpc = match settings.grpc_port() {
+            None => None,
+            Some(port) => match bind(port, "--grpc-port") {
+                Ok(listener) => Some(listener),
+                // Nobody asked for it by name: a second server beside the first need not fail.
+                Err(error) if settings.grpc_port.is_none() => {
+                    tracing::warn!("no gRPC: {error:#}");
+                    None
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let rest = settings.rest_port().map(|port| bind(port, "--rest-port")).transpose()?;
+        Ok(Doors { http, grpc, rest })
+    }
+
+    fn listeners(self) -> io::Result<Vec<Listener>> {
+        let tokio = tokio::net::TcpListener::from_std;
+        let mut listeners = vec![Listener::Tcp(tokio(self.http)?)];
+        listeners.extend(self.grpc.map(tokio).transpose()?.map(Listener::Grpc));
+        listeners.extend(self.rest.map(tokio).transpose()?.map(Listener::Rest));
+        Ok(listeners)
+    }
+}
+
+fn bind(address: SocketAddr, flag: &str, dir: &Path) -> anyhow::Result<TcpListener> {
+    let listener =
+        TcpListener::bind(address).map_err(|error| explain(error, address, flag, dir))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
 /// A port in use is most often this very program, started before.
-fn explain(error: io::Error, address: SocketAddr, dir: &Path) -> anyhow::Error {
+fn explain(error: io::Error, address: SocketAddr, flag: &str, dir: &Path) -> anyhow::Error {
     if error.kind() != io::ErrorKind::AddrInUse {
         return anyhow!(error).context(format!("cannot listen on {address}"));
     }
@@ -107,7 +152,7 @@ fn explain(error: io::Error, address: SocketAddr, dir: &Path) -> anyhow::Error {
         return held.into();
     }
     anyhow!(
-        "port {} on {} is in use by another program; choose one with --port (0 takes a free one)",
+        "port {} on {} is in use by another program; choose one with {flag} (0 takes a free one)",
         address.port(),
         address.ip()
     )
@@ -118,16 +163,16 @@ async fn serve(
     settings: &Settings,
     options: EngineOptions,
     dir: &Path,
-    listener: TcpListener,
+    doors: Doors,
     place: &Place,
 ) -> anyhow::Result<Option<Running>> {
     let mut signals = Signals::new()?;
     let slot = EngineSlot::new();
     let (stop, stopped) = watch::channel(false);
     let server = Server::new(server_options(settings, dir), slot.clone());
-    let listener = Listener::Tcp(tokio::net::TcpListener::from_std(listener)?);
+    let listeners = doors.listeners()?;
     let until = wait_for(stopped);
-    let serving = tokio::spawn(server.serve(vec![listener], until));
+    let serving = tokio::spawn(server.serve(listeners, until));
 
     let opening = tokio::task::spawn_blocking({
         let dir = dir.to_owned();
@@ -178,11 +223,18 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
 }
 
 fn server_options(settings: &Settings, dir: &Path) -> ServerOptions {
+    let defaults = ServerOptions::default();
+    let or = |set: Option<u64>, default: usize| {
+        set.map_or(default, |set| usize::try_from(set).unwrap_or(usize::MAX))
+    };
     ServerOptions {
+        clients_max: or(settings.max_total_clients, defaults.clients_max),
+        client_buffer_events: or(settings.client_buffer_size, defaults.client_buffer_events),
+        stream_batch_events: or(settings.stream_batch_size, defaults.stream_batch_events),
         cors_origins: settings.cors_origin.clone().unwrap_or_default(),
         grace: settings.shutdown_max(),
         spool_dir: dir.join(SPOOL_DIR),
-        ..ServerOptions::default()
+        ..defaults
     }
 }
 

@@ -58,6 +58,18 @@ fn every_setting_is_a_variable_too() {
 }
 
 #[test]
+fn a_port_can_be_switched_off() {
+    assert_eq!(Settings::default().grpc_port(), Some(50_051));
+    assert_eq!(Settings::default().rest_port(), None);
+    let file = file("grpc_port = 'off'\nrest_port = 8080").unwrap();
+    assert_eq!((file.grpc_port(), file.rest_port()), (None, Some(8080)));
+    let variables = environment(&[("ANNAL_GRPC_PORT", "0"), ("ANNAL_REST_PORT", "off")]);
+    let over = variables.settings().unwrap().over(file);
+    assert_eq!((over.grpc_port(), over.rest_port()), (Some(0), None));
+    assert!(environment(&[("ANNAL_GRPC_PORT", "70000")]).settings().is_err());
+}
+
+#[test]
 fn unknown_variables_of_ours_are_said() {
     let environment = environment(&[("ANNAL_PROT", "1"), ("ANNAL_PORT", "1"), ("HOME", "x")]);
     assert_eq!(environment.unknown(), ["ANNAL_PROT"]);

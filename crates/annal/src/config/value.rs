@@ -69,6 +69,34 @@ impl<'de> Deserialize<'de> for Switch {
     }
 }
 
+/// A port, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door(pub Option<u16>);
+
+impl FromStr for Door {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Door, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "off" | "none" => Ok(Door(None)),
+            port => match port.parse() {
+                Ok(port) => Ok(Door(Some(port))),
+                Err(_) => Err(format!("`{text}` is no port; write a number up to 65535, or off")),
+            },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Door {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Door, D::Error> {
+        let text = match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text,
+        };
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 /// What an acknowledgement promises: `always`, `interval` (`interval:50` for 50 ms), `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise(pub Durability);

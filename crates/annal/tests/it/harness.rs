@@ -118,7 +118,12 @@ impl Server {
 
     pub(crate) fn with(dir: &Path, args: &[&str]) -> Server {
         let mut command = annal();
-        command.args(["serve"]).args(args).env("DATA_DIR", dir).env("PORT", "0");
+        command
+            .args(["serve"])
+            .args(args)
+            .env("DATA_DIR", dir)
+            .env("PORT", "0")
+            .env("ANNAL_GRPC_PORT", "0");
         Server::spawn(command)
     }
 

@@ -5,5 +5,6 @@ mod commands;
 mod configuration;
 mod harness;
 mod kill;
+mod python;
 mod serve;
 mod shared_data;

@@ -190,11 +190,16 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>, stored: Option<(Positio
     put_required(out, event);
     attributes(event, Attribute::sent_time, |name, value| put_attribute(out, name, value));
     if let Some((position, recorded)) = stored {
-        let mut digits = itoa::Buffer::new();
-        put_attribute(out, "position", Attribute::text(digits.format(position.0)));
-        put_attribute(out, "recordedtime", Attribute::Timestamp(Instant::of(recorded)));
+        put_place(out, position, recorded);
     }
     put_data(out, &event.data);
+}
+
+/// Appends the attributes that the store adds to what it serves.
+pub(super) fn put_place(out: &mut Vec<u8>, position: Position, recorded: Timestamp) {
+    let mut digits = itoa::Buffer::new();
+    put_attribute(out, "position", Attribute::text(digits.format(position.0)));
+    put_attribute(out, "recordedtime", Attribute::Timestamp(Instant::of(recorded)));
 }
 
 /// Appends one item of a `CloudEventBatch`; the items one after the other are the batch.

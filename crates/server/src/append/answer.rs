@@ -61,7 +61,7 @@ fn status(appended: &Appended) -> StatusCode {
 
 /// The answer to one event, of which the name has been written already.
 pub(super) fn one(mut body: Vec<u8>, appended: &Appended) -> Result<Response<Reply>, Problem> {
-    let outcome = *appended.outcomes.first().ok_or_else(no_outcome)?;
+    let outcome = only(appended)?;
     push_outcome(&mut body, outcome);
     push_durability(&mut body, appended.durability);
     body.push(b'}');
@@ -98,6 +98,11 @@ pub(super) fn nothing() -> Response<Reply> {
     reply::json(StatusCode::OK, b"{\"events\":[]}".to_vec())
 }
 
+/// What has become of an event that was appended alone.
+pub(crate) fn only(appended: &Appended) -> Result<Outcome, Problem> {
+    appended.outcomes.first().copied().ok_or_else(no_outcome)
+}
+
 fn no_outcome() -> Problem {
     Problem::new(Code::Internal, "the append was answered without an outcome; read it back")
 }
@@ -109,7 +114,7 @@ pub(crate) fn busy(busy: Busy) -> Problem {
 }
 
 /// A refusal by the write path. `batch`: say which item.
-pub(super) fn refused(error: AppendError, preconditions: &[Precondition], batch: bool) -> Problem {
+pub(crate) fn refused(error: AppendError, preconditions: &[Precondition], batch: bool) -> Problem {
     match error {
         AppendError::IdentityConflict { index, with } => conflict(index, with, batch),
         AppendError::PreconditionFailed { failed, head } => {

@@ -15,14 +15,24 @@ use crate::{
 /// Deletes what the parameters name, and answers how many events that were.
 pub(crate) async fn delete(engine: &Engine, head: &Parts) -> Result<Response<Reply>, Problem> {
     let deletion = read(Params::parse(head.uri.query())?)?;
+    Ok(deleted(hide(engine, &deletion).await?))
+}
+
+/// Hides events; how many that were.
+pub(crate) async fn hide(engine: &Engine, deletion: &Deletion) -> Result<u64, Problem> {
     let mut events = Encoded::default();
     events.push_valid(&deletion.to_event(engine.new_id()), engine.limits())?;
     let ticket = engine.append(Append { events, ..Append::default() }).map_err(answer::busy)?;
     let appended = ticket.await.map_err(|error| answer::refused(error, &[], false))?;
+    Ok(appended.hidden)
+}
+
+/// Says how many events are hidden now.
+pub(crate) fn deleted(events: u64) -> Response<Reply> {
     let mut body = b"{\"status\":\"ok\",\"deleted\":".to_vec();
-    push_number(&mut body, appended.hidden);
+    push_number(&mut body, events);
     body.push(b'}');
-    Ok(reply::json(StatusCode::OK, body))
+    reply::json(StatusCode::OK, body)
 }
 
 fn read(mut params: Params<'_>) -> Result<Deletion, Problem> {

@@ -15,7 +15,7 @@ const KEY_BYTES_MAX: usize = 255;
 const TRACE_STATE_BYTES_MAX: usize = 512;
 
 /// Reads events of one request and encodes them.
-pub(super) struct Producer<'h> {
+pub(crate) struct Producer<'h> {
     limits: Limits,
     trace: Option<(&'h str, Option<&'h str>)>,
     namer: Namer<'h>,
@@ -42,7 +42,7 @@ impl Namer<'_> {
 }
 
 impl<'h> Producer<'h> {
-    pub(super) fn new(
+    pub(crate) fn new(
         engine: &'h Engine,
         headers: &'h HeaderMap,
         strict: bool,
@@ -61,7 +61,7 @@ impl<'h> Producer<'h> {
         })
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
@@ -87,7 +87,7 @@ impl<'h> Producer<'h> {
     }
 
     /// Checks an event and encodes it. Trace context of the request goes with an event that has none.
-    pub(super) fn encode<'e>(
+    pub(crate) fn encode<'e>(
         &self,
         mut event: Event<'e>,
         encoded: &mut Encoded,

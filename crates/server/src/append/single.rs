@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An event may be so much longer on the wire than in a record: base64, escapes, spaces.
-pub(super) fn wire_bytes_max(event_bytes_max: usize) -> usize {
+pub(crate) fn wire_bytes_max(event_bytes_max: usize) -> usize {
     event_bytes_max + event_bytes_max / 2 + 16 * 1024
 }
 

@@ -100,6 +100,15 @@ async fn get(
 ) -> Result<StoredEvent, Problem> {
     let system = params.take_flag("system")?;
     wait_for_position(engine, params, shared.options.position_wait_max).await?;
+    at_position(engine, position, system).await
+}
+
+/// The event at a position, if there is one that may be seen.
+pub(crate) async fn at_position(
+    engine: &Engine,
+    position: Position,
+    system: bool,
+) -> Result<StoredEvent, Problem> {
     let missing = || {
         let detail = format!("no event stands at position {position}");
         Problem::new(Code::EventNotFound, detail).with_text("head", &engine.head().to_string())
@@ -115,6 +124,27 @@ async fn get(
     let hidden =
         !system && encode::decode(&stored).is_ok_and(|event| event.source == SYSTEM_SOURCE);
     if hidden { Err(missing()) } else { Ok(stored) }
+}
+
+/// The event of an identity, if there is one that may be seen.
+pub(crate) async fn by_identity(
+    engine: &Engine,
+    source: String,
+    id: String,
+    system: bool,
+) -> Result<StoredEvent, Problem> {
+    let (view, searched) = (Arc::clone(engine.view()), id.clone());
+    let found = off_the_reactor(move || view.find(&searched, Some(&source), system)).await?;
+    let mut found = found.map_err(|error| failed(&error))?;
+    found.events.pop().ok_or_else(|| nothing_with(&id, found.deleted))
+}
+
+fn nothing_with(id: &str, deleted: bool) -> Problem {
+    match deleted {
+        true => Problem::new(Code::EventDeleted, "the event with this id has been deleted"),
+        false => Problem::new(Code::EventNotFound, "no event has this id"),
+    }
+    .with_text("id", id)
 }
 
 async fn look_up(view: &Arc<View>, position: Position) -> Result<Found, Problem> {
@@ -144,11 +174,7 @@ async fn find(
     let found = off_the_reactor(move || view.find(&searched, source.as_deref(), system));
     let found = found.await?.map_err(|error| failed(&error))?;
     match found.events.as_slice() {
-        [] if found.deleted => {
-            let detail = "the event with this id has been deleted";
-            Err(Problem::new(Code::EventDeleted, detail).with_text("id", &id))
-        }
-        [] => Err(Problem::new(Code::EventNotFound, "no event has this id").with_text("id", &id)),
+        [] => Err(nothing_with(&id, found.deleted)),
         [stored] => event(stored, offer),
         several => candidates(several),
     }

@@ -55,7 +55,8 @@ fn query(params: &mut Params<'_>) -> Result<Query, Problem> {
     Ok(if selector.is_all() { Query::all() } else { Query::one(selector) })
 }
 
-fn tree(mut root: String) -> Pattern {
+/// The tree under a subject.
+pub(crate) fn tree(mut root: String) -> Pattern {
     // `orders/` means the same as `orders`.
     root.truncate(root.trim_end_matches('/').len());
     Pattern::Tree(root)

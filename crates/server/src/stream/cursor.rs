@@ -14,7 +14,7 @@ use crate::{
 
 /// Where a client wants to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Start {
+pub(crate) enum Start {
     /// As new: a snapshot, if one is wanted, then what comes.
     New,
     /// Right after a position it has seen. With an epoch, the position is of another log.
@@ -34,9 +34,9 @@ pub(super) enum Start {
 
 /// Why a cursor could not be taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reset {
-    pub(super) reason: &'static str,
-    pub(super) requested: Position,
+pub(crate) struct Reset {
+    pub(crate) reason: &'static str,
+    pub(crate) requested: Position,
 }
 
 impl Start {
@@ -97,7 +97,7 @@ fn not_a_beginning() -> Problem {
 }
 
 /// The cursor to go on from, if there is one, and what to say of one that cannot be taken up.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     engine: &Engine,
     start: &Start,
 ) -> Result<(Option<Position>, Option<Reset>), Problem> {

@@ -7,7 +7,7 @@ use crate::json_text::{push_number, push_position};
 
 /// Nothing was sent for a while. No blank line after it: some clients dispatch an empty message
 /// on one.
-pub(super) const HEARTBEAT: &[u8] = b":hb\n";
+pub(crate) const HEARTBEAT: &[u8] = b":hb\n";
 
 /// Reconnection times are spread over this, in milliseconds, so that clients do not all come back
 /// at once.
@@ -15,7 +15,7 @@ const RETRY_MS_MIN: u64 = 2_000;
 const RETRY_MS_SPREAD: u64 = 3_001;
 
 /// `retry:` as a line of its own, part of whatever message comes next.
-pub(super) fn retry(random: u64) -> Vec<u8> {
+pub(crate) fn retry(random: u64) -> Vec<u8> {
     let mut out = b"retry: ".to_vec();
     push_number(&mut out, RETRY_MS_MIN + random % RETRY_MS_SPREAD);
     out.push(b'\n');
@@ -58,7 +58,7 @@ pub(super) fn push_checkpoint(out: &mut Vec<u8>, position: Position) {
     out.push(b'\n');
 }
 
-pub(super) fn push_id(out: &mut Vec<u8>, position: Position) {
+pub(crate) fn push_id(out: &mut Vec<u8>, position: Position) {
     out.extend_from_slice(b"id: ");
     push_number(out, position.0);
     out.push(b'\n');

@@ -14,6 +14,8 @@ use crate::client::{Answer, Client};
 /// A server on a port of its own. Stopped when dropped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) rest: SocketAddr,
     pub(crate) slot: EngineSlot,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -41,15 +43,21 @@ impl Served {
         let thread = thread::spawn(move || {
             let runtime = Runtime::new().expect("a runtime");
             runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                bound.send(listener.local_addr().expect("an address")).expect("a listener");
+                let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+                for door in [Listener::Tcp, Listener::Grpc, Listener::Rest] {
+                    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                    addresses.push(listener.local_addr().expect("an address"));
+                    listeners.push(door(listener));
+                }
+                bound.send(addresses).expect("a listener");
                 let stopped = async { stopped.await.unwrap_or(()) };
-                server.serve(vec![Listener::Tcp(listener)], stopped).await;
+                server.serve(listeners, stopped).await;
             });
         });
-        let address = address.recv().expect("the address");
+        let addresses = address.recv().expect("the addresses");
+        let [address, grpc, rest] = addresses[..] else { panic!("three addresses") };
         let dir = tempfile::tempdir().expect("a directory");
-        Served { address, slot, stop: Some(stop), thread: Some(thread), dir }
+        Served { address, grpc, rest, slot, stop: Some(stop), thread: Some(thread), dir }
     }
 
     /// Opens the engine and hands it to the server.
@@ -70,6 +78,11 @@ impl Served {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+    }
+
+    /// Whether the server has stopped.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits until the server has stopped.

@@ -35,9 +35,21 @@ fn text(settings: &Settings, place: &Place, dir: &Path, head: u64) -> String {
         true => format!("  demo        an event every {:?}\n", settings.demo_interval()),
         false => String::new(),
     };
+    let grpc = match place.grpc {
+        Some(address) => format!("  grpc        {address}\n"),
+        None if settings.grpc_port().is_some() => {
+            "  grpc        none: its port is taken; choose one with --grpc-port\n".to_owned()
+        }
+        None => String::new(),
+    };
+    let rest = match place.rest {
+        Some(address) => format!("  events-db   http://{address}\n"),
+        None => String::new(),
+    };
     format!(
         "annal {version} is up\n\
         \x20 url         {url}\n\
+        {grpc}{rest}\
         \x20 reference   {url}/docs\n\
         \x20 watch       curl -N {url}/events/stream\n\
         \x20 append      curl {url}/events --json '{{\"source\":\"me\",\"type\":\"hello\"}}'\n\
