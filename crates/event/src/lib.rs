@@ -45,5 +45,7 @@ pub use limits::Limits;
 pub use position::{ParsePositionError, Position};
 pub use precondition::{Actual, Comparison, Precondition, SubjectCheck};
 pub use query::{Pattern, Query, Selector};
-pub use system::{Deletion, SUBJECT_DELETED, SYSTEM_SOURCE};
+pub use system::{
+    Deletion, SCHEMA_DELETED, SCHEMA_PUT, SUBJECT_DELETED, SYSTEM_SOURCE, SchemaEvent,
+};
 pub use time::{ParseTimestampError, Timestamp};

@@ -104,6 +104,8 @@ pub struct Actual {
     pub version: Option<u64>,
     /// Matching events, where they were counted.
     pub count: Option<u64>,
+    /// Revision of the resource, if it exists.
+    pub revision: Option<Position>,
     /// Position of the last (or offending) event.
     pub position: Option<Position>,
     /// Id of that event.

@@ -1,13 +1,23 @@
 //! Events that the store itself appends: each change it makes on somebody's behalf is one, so that
 //! it is ordered, replayed and audited like any other.
 
-use crate::{Data, Event, EventError, EventErrorKind, Pattern, Position, Query, Selector, json};
+use std::borrow::Cow;
+
+use crate::{
+    Data, Event, EventError, EventErrorKind, Pattern, Position, Query, Selector, is_commit_type,
+    json,
+};
 
 /// Source of the events that the store itself appends.
 pub const SYSTEM_SOURCE: &str = "/annal";
 
 /// Type of the event that hides earlier ones.
 pub const SUBJECT_DELETED: &str = "annal.subject.deleted";
+
+/// Types of the events that register and remove a schema.
+pub const SCHEMA_PUT: &str = "annal.schema.put";
+/// See [`SCHEMA_PUT`].
+pub const SCHEMA_DELETED: &str = "annal.schema.deleted";
 
 /// What an `annal.subject.deleted` event says: the events before it that match are hidden from
 /// every read. They keep their positions, identities and subject versions.
@@ -59,10 +69,74 @@ impl Deletion {
     }
 }
 
+/// What an `annal.schema.…` event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaEvent<'a> {
+    /// From now on documents are held to this schema.
+    Put {
+        /// Its name; names that differ in case only are the same.
+        name: Cow<'a, str>,
+        /// Its text.
+        schema: Cow<'a, str>,
+    },
+    /// The schema of this name is no more.
+    Deleted {
+        /// Its name.
+        name: Cow<'a, str>,
+    },
+}
+
+impl<'a> SchemaEvent<'a> {
+    /// The name of the schema.
+    pub fn name(&self) -> &str {
+        match self {
+            SchemaEvent::Put { name, .. } | SchemaEvent::Deleted { name } => name,
+        }
+    }
+
+    /// The event that says so.
+    pub fn to_event(&self, id: String) -> Event<'static> {
+        let mut data = b"{\"name\":".to_vec();
+        json::write_string(&mut data, self.name());
+        let ty = match self {
+            SchemaEvent::Put { schema, .. } => {
+                data.extend_from_slice(b",\"schema\":");
+                data.extend_from_slice(schema.as_bytes());
+                SCHEMA_PUT
+            }
+            SchemaEvent::Deleted { .. } => SCHEMA_DELETED,
+        };
+        data.push(b'}');
+        Event::new(id, SYSTEM_SOURCE, ty).with_json(String::from_utf8(data).unwrap_or_default())
+    }
+
+    /// Reads it back; `None` if this is another event.
+    pub fn of(event: &'a Event<'_>) -> Result<Option<SchemaEvent<'a>>, EventError> {
+        if event.source != SYSTEM_SOURCE || !matches!(&*event.ty, SCHEMA_PUT | SCHEMA_DELETED) {
+            return Ok(None);
+        }
+        let damaged = || {
+            let detail = "a schema event has name and schema";
+            EventError::new(EventErrorKind::Damaged, "/data", detail)
+        };
+        let Data::Json(text) = &event.data else { return Err(damaged()) };
+        let found = json::member_texts(text, ["name", "schema"]).map_err(|_| damaged())?;
+        let [Some(name), schema] = found else { return Err(damaged()) };
+        let name = json::string_literal(name).ok_or_else(damaged)?;
+        Ok(Some(match schema {
+            Some(schema) if event.ty == SCHEMA_PUT => {
+                SchemaEvent::Put { name, schema: Cow::Borrowed(schema) }
+            }
+            None if event.ty == SCHEMA_DELETED => SchemaEvent::Deleted { name },
+            _ => return Err(damaged()),
+        }))
+    }
+}
+
 impl Event<'_> {
-    /// Whether it may mean something to the store itself: it is one of its own.
+    /// Whether it may mean something to the store itself: one of its own events, or a commit.
     pub fn is_marked(&self) -> bool {
-        self.source == SYSTEM_SOURCE
+        self.source == SYSTEM_SOURCE || is_commit_type(&self.ty)
     }
 }
 
@@ -86,6 +160,12 @@ mod tests {
             assert_eq!(event.subject, None);
         }
         assert_eq!(Deletion::of(&Event::new("a", "/shop", SUBJECT_DELETED)), Ok(None));
+        let put = SchemaEvent::Put { name: "Is\"sue".into(), schema: "{\"type\": 1}".into() };
+        let gone = SchemaEvent::Deleted { name: "Issue".into() };
+        for schema in [put, gone] {
+            let event = schema.to_event("s-1".to_owned());
+            assert_eq!(SchemaEvent::of(&event), Ok(Some(schema)));
+        }
         let broken = Event::new("a", SYSTEM_SOURCE, SUBJECT_DELETED).with_json("{\"subject\":1}");
         assert!(Deletion::of(&broken).is_err());
     }

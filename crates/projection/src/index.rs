@@ -1,4 +1,5 @@
-//! The index: which positions carry an identity, a subject, a type, a source, a topic or a tag.
+//! The index: which positions carry an identity, a subject, a type, a source, a topic, a tag, or a
+//! change of a resource.
 //!
 //! The newest events lie in a memory table; full tables are frozen into immutable *runs*, each of
 //! which covers a contiguous range of positions, and runs are merged in tiers. There is no journal:
@@ -43,7 +44,9 @@ mod tests;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use annal_event::{Batch, Encoded, Identity, Keys, Position, Query, proto};
+use annal_event::{
+    Batch, Commit, Encoded, Identity, Keys, Position, Query, ResourceKey, is_commit_type, proto,
+};
 use annal_storage::Storage;
 use parking_lot::{Mutex, RwLock};
 
@@ -51,6 +54,7 @@ use crate::Projection;
 pub use crate::{Opened, Order};
 use maintain::Maintenance;
 use memory::Table;
+use plan::Plan;
 use run::Run;
 
 pub use error::IndexError;
@@ -122,6 +126,27 @@ struct State {
     active: Table,
 }
 
+/// What the index keeps of an event.
+struct Entry<'a> {
+    identity: Identity,
+    keys: Keys<'a>,
+    resource: Option<String>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(identity: Identity, keys: Keys<'a>, record: &[u8]) -> Entry<'a> {
+        let resource = is_commit_type(keys.ty).then(|| resource_of(record)).flatten();
+        Entry { identity, keys, resource }
+    }
+}
+
+/// The resource that a commit changes. What is no commit, although its type says so, changes none.
+fn resource_of(record: &[u8]) -> Option<String> {
+    let event = proto::decode_record(record).ok()?;
+    let commit = Commit::of(&event).ok()??;
+    Some(commit.key.to_string())
+}
+
 impl State {
     fn new(runs: Vec<Arc<Run>>) -> State {
         let active = Table::new(runs.last().map_or(Position::FIRST, |run| run.last().next()));
@@ -149,14 +174,14 @@ impl State {
         self.tables().find(|table| table.first() <= position && position < table.end())
     }
 
-    fn push(&mut self, options: &IndexOptions, identity: Identity, keys: &Keys<'_>) {
+    fn push(&mut self, options: &IndexOptions, entry: &Entry<'_>) {
         let full =
             self.active.len() >= options.table_events || self.active.bytes() >= options.table_bytes;
         if full && self.active.len() > 0 {
             let next = Table::after(&self.active);
             self.full.push_back(Arc::new(std::mem::replace(&mut self.active, next)));
         }
-        self.active.push(identity, keys);
+        self.active.push(entry.identity, &entry.keys, entry.resource.as_deref());
     }
 
     /// Forgets what is after `to`; everything up to the answer stays in any case.
@@ -239,8 +264,9 @@ impl Index {
     pub fn fold(&self, batch: &Batch) -> Result<(), IndexError> {
         let skip = self.known(batch.first())?;
         self.add(batch.first(), skip..batch.len(), |index| {
-            let keys = proto::keys(batch.record(index))?;
-            Ok((Identity::of(keys.source, keys.id), keys))
+            let record = batch.record(index);
+            let keys = proto::keys(record)?;
+            Ok(Entry::new(Identity::of(keys.source, keys.id), keys, record))
         })
     }
 
@@ -256,7 +282,8 @@ impl Index {
         let skip = self.known(first)?;
         let origin = Position(first.get().saturating_sub(from as u64));
         self.add(origin, from + skip..to, |index| {
-            Ok((events.identities()[index], proto::keys(events.record(index))?))
+            let record = events.record(index);
+            Ok(Entry::new(events.identities()[index], proto::keys(record)?, record))
         })
     }
 
@@ -274,18 +301,18 @@ impl Index {
         &self,
         origin: Position,
         events: std::ops::Range<usize>,
-        keys: impl Fn(usize) -> Result<(Identity, Keys<'a>), annal_event::EventError>,
+        entry: impl Fn(usize) -> Result<Entry<'a>, annal_event::EventError>,
     ) -> Result<(), IndexError> {
         let mut next = events.start;
         while next < events.end {
             let end = events.end.min(next + LOCKED_EVENTS);
             let mut state = self.shared.state.write();
             for index in next..end {
-                let (identity, keys) = keys(index).map_err(|source| {
+                let entry = entry(index).map_err(|source| {
                     let position = origin.plus(index as u64);
                     IndexError::Record { position, source }
                 })?;
-                state.push(&self.shared.options, identity, &keys);
+                state.push(&self.shared.options, &entry);
             }
             next = end;
         }
@@ -308,6 +335,18 @@ impl Index {
         order: Order,
     ) -> Selection {
         Selection::new(Arc::clone(&self.shared), query, after, before, order)
+    }
+
+    /// Positions of the commits to a resource, between `after` and `before` (both exclusive).
+    pub fn select_resource(
+        &self,
+        resource: &ResourceKey<'_>,
+        after: Position,
+        before: Position,
+        order: Order,
+    ) -> Selection {
+        let plan = Plan::of_key(Kind::Resource, &resource.to_string(), order);
+        Selection::of_plan(Arc::clone(&self.shared), plan, after, before, order)
     }
 
     /// How many events match between `after` and `before` (both exclusive), counted no further

@@ -8,9 +8,11 @@
 //! folded, and a directory, which is its library's.
 
 pub mod deletions;
+pub mod draft;
 pub mod index;
 pub mod laws;
 mod projection;
+pub mod resources;
 pub mod search;
 pub mod store;
 

@@ -19,6 +19,8 @@ pub enum Kind {
     Topic = 4,
     /// One of its tags.
     Tag = 5,
+    /// The resource that it changes, as `type/id`.
+    Resource = 6,
 }
 
 /// Greater than every byte of UTF-8, so a prefix followed by it ends the keys with that prefix.

@@ -137,7 +137,7 @@ impl Table {
     }
 
     /// Adds the event that follows the last.
-    pub(super) fn push(&mut self, identity: Identity, keys: &Keys<'_>) {
+    pub(super) fn push(&mut self, identity: Identity, keys: &Keys<'_>, resource: Option<&str>) {
         let relative = self.len();
         let entry = (identity.0, relative);
         self.identities.insert_unique(spread(identity.0), entry, |entry| spread(entry.0));
@@ -152,6 +152,9 @@ impl Table {
         }
         for tag in keys.tags() {
             self.mention(Kind::Tag, tag, relative);
+        }
+        if let Some(resource) = resource {
+            self.mention(Kind::Resource, resource, relative);
         }
         self.ends.push(self.mentions.len() as u32);
         self.bytes += EVENT_BYTES;

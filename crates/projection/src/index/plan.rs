@@ -39,6 +39,11 @@ impl Plan {
         Plan { selectors, order }
     }
 
+    /// Events that carry one key.
+    pub(super) fn of_key(kind: Kind, text: &str, order: Order) -> Plan {
+        Plan { selectors: vec![vec![vec![KeyMatch::exact(kind, text)]]], order }
+    }
+
     /// The matching positions of a table.
     pub(super) fn of_table<'a>(&self, table: &'a Table) -> Cursor<'a> {
         let selectors = self.selectors.iter().map(|groups| {

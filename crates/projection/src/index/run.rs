@@ -31,7 +31,7 @@ pub(super) const RUN_EVENTS_MAX: u64 = 1 << 29;
 
 const MAGIC: &[u8; 8] = b"ANNALRUN";
 /// Of the file format; any other is not read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Distinguishes the pages of different runs.
 pub(super) fn run_salt(first: Position, count: u32) -> u64 {

@@ -51,6 +51,16 @@ impl Selection {
         before: Position,
         order: Order,
     ) -> Selection {
+        Selection::of_plan(shared, Plan::new(query, order), after, before, order)
+    }
+
+    pub(super) fn of_plan(
+        shared: Arc<Shared>,
+        plan: Plan,
+        after: Position,
+        before: Position,
+        order: Order,
+    ) -> Selection {
         let low = after.get().saturating_add(1);
         let high = before.get().saturating_sub(1).min(shared.folded().get());
         let at = match order {
@@ -58,7 +68,7 @@ impl Selection {
             Order::Descending => high,
         };
         let at = (low <= high).then_some(at);
-        Selection { shared, plan: Plan::new(query, order), order, low, high, at, run: None }
+        Selection { shared, plan, order, low, high, at, run: None }
     }
 
     /// Appends up to `max` positions. `false`: there are no more.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use annal_event::{Identity, Keys, Pattern, Position, Query, Selector};
 use annal_storage::{FaultStorage, Storage};
 
-use super::{Index, IndexOptions, Order};
+use super::{Entry, Index, IndexOptions, Order};
 
 fn index(table_events: u32) -> Index {
     let storage: Arc<dyn Storage> = Arc::new(FaultStorage::new(1));
@@ -16,7 +16,8 @@ fn index(table_events: u32) -> Index {
 fn push(index: &Index, identity: u64, subject: Option<&str>) {
     let keys = Keys { id: "i", source: "s", ty: "t", subject, topic: None, tags: None };
     let options = index.shared.options;
-    index.shared.state.write().push(&options, Identity(identity), &keys);
+    let entry = Entry { identity: Identity(identity), keys, resource: None };
+    index.shared.state.write().push(&options, &entry);
 }
 
 fn settle(index: &Index) {

@@ -1,0 +1,205 @@
+//! Unique values and references: rows beside the documents that say who has what, and who refers
+//! to whom.
+
+use std::collections::HashSet;
+
+use annal_event::{ResourceKey, json};
+
+use super::{Checks, Document, Failure, Refusal, change::document, key, schema::Schema};
+use crate::{
+    Order,
+    draft::Draft,
+    store::{Key, KeyRange, Value},
+};
+
+/// A document before and after.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Texts<'a> {
+    pub(super) old: Option<&'a str>,
+    pub(super) new: Option<&'a str>,
+}
+
+/// Brings the rows of a resource from its old document to its new one; with checks, refuses what
+/// would break a constraint, and changes nothing then.
+pub(super) fn update(
+    draft: &mut Draft,
+    resource: &ResourceKey<'_>,
+    schema: Option<&Schema>,
+    texts: Texts<'_>,
+    checks: Option<&Checks>,
+) -> Result<(), Failure> {
+    if let (Some(checks), None) = (checks, texts.new)
+        && !checks.force
+    {
+        unreferenced(draft, resource)?;
+    }
+    let Some(schema) = schema else { return Ok(()) };
+    let old = texts.old.map(|text| Rows::of(schema, resource, text)).unwrap_or_default();
+    let new = texts.new.map(|text| Rows::of(schema, resource, text)).unwrap_or_default();
+    if checks.is_some() {
+        new.check(draft, resource)?;
+    }
+    let me = resource.to_string();
+    for (key, _) in old.unique.iter().filter(|(key, _)| !new.unique.iter().any(|n| n.0 == *key)) {
+        if draft.get(key)?.is_some_and(|holder| *holder == *me.as_bytes()) {
+            draft.set(Key::clone(key), None);
+        }
+    }
+    for (key, _) in &new.unique {
+        // Folding what breaks a constraint leaves the value with who had it first.
+        if draft.get(key)?.is_none() {
+            draft.set(Key::clone(key), Some(me.as_bytes().into()));
+        }
+    }
+    let (was, is) = (old.references(), new.references());
+    for key in was.difference(&is) {
+        draft.set(Key::clone(key), None);
+    }
+    for key in is.difference(&was) {
+        draft.set(Key::clone(key), Some(Value::from([])));
+    }
+    Ok(())
+}
+
+/// Refuses to delete what others refer to.
+fn unreferenced(draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
+    let me = resource.to_string();
+    // The first may be its own.
+    for (key, _) in draft.prefixed(&key::references(resource), 2)? {
+        if let Some((referrer, member)) = key::referrer(&key)
+            && referrer != me
+        {
+            let (referrer, member) = (referrer.to_owned(), member.to_owned());
+            return Err(Refusal::Referenced { resource: me, referrer, member }.into());
+        }
+    }
+    Ok(())
+}
+
+/// What a document has to say.
+#[derive(Debug, Default)]
+struct Rows {
+    /// Key and member.
+    unique: Vec<(Key, String)>,
+    /// Key, member, target.
+    refers: Vec<(Key, String, ResourceKey<'static>)>,
+}
+
+impl Rows {
+    fn of(schema: &Schema, resource: &ResourceKey<'_>, text: &str) -> Rows {
+        let mut rows = Rows::default();
+        for member in &schema.unique {
+            if let Some(value) = json::text_at(text, &[member]).filter(|value| *value != "null") {
+                rows.unique.push((key::unique(resource.ty(), member, value), member.clone()));
+            }
+        }
+        for (member, ty) in &schema.references {
+            let value = json::text_at(text, &[member]).unwrap_or("null");
+            for id in ids(value) {
+                if let Some(target) = ResourceKey::new(ty.clone(), id) {
+                    let key = key::reference(&target, resource, member);
+                    rows.refers.push((key, member.clone(), target));
+                }
+            }
+        }
+        rows
+    }
+
+    fn references(&self) -> HashSet<&Key> {
+        self.refers.iter().map(|(key, ..)| key).collect()
+    }
+
+    fn check(&self, draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
+        let me = resource.to_string();
+        for (key, member) in &self.unique {
+            if let Some(holder) = draft.get(key)?
+                && *holder != *me.as_bytes()
+            {
+                let holder = String::from_utf8_lossy(&holder).into_owned();
+                return Err(Refusal::NotUnique { member: member.clone(), holder }.into());
+            }
+        }
+        for (_, member, target) in &self.refers {
+            let exists = document(draft, target)?.is_some_and(|found| !found.is_deleted());
+            if !exists && target != resource {
+                let (member, target) = (member.clone(), target.to_string());
+                return Err(Refusal::NoSuchTarget { member, target }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ids in a member: a string, or an array of strings.
+fn ids(value: &str) -> Vec<String> {
+    match serde_json::from_str(value) {
+        Ok(serde_json::Value::String(id)) => vec![id],
+        Ok(serde_json::Value::Array(items)) => {
+            items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Brings the rows of all resources of a type from one schema to the next.
+pub(super) fn rebuild(
+    draft: &mut Draft,
+    ty: &str,
+    before: Option<&Schema>,
+    after: Option<&Schema>,
+    checks: Option<&Checks>,
+) -> Result<(), Failure> {
+    let (old, new) = (Constraints::of(before), Constraints::of(after));
+    if old == new {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    let mut holders = std::collections::HashMap::new();
+    for row in draft.view().scan(&KeyRange::prefix(&key::documents(Some(ty))), Order::Ascending) {
+        let (document_key, row) = row?;
+        let Some(document) = Document::of(row) else { continue };
+        let (Some(resource), Some(text)) = (key::resource_of(&document_key), document.text())
+        else {
+            continue;
+        };
+        let rows_of = |schema: Option<&Schema>| {
+            schema.map(|schema| Rows::of(schema, &resource, text)).unwrap_or_default()
+        };
+        let (was, is) = (rows_of(before), rows_of(after));
+        rows.extend(was.refers.into_iter().map(|(key, ..)| (key, None)));
+        rows.extend(is.refers.into_iter().map(|(key, ..)| (key, Some(Value::from([])))));
+        for (key, member) in is.unique {
+            let me = resource.to_string();
+            let holder = holders.entry(key).or_insert_with(|| me.clone());
+            if *holder != me && checks.is_some() {
+                return Err(Refusal::NotUnique { member, holder: holder.clone() }.into());
+            }
+        }
+    }
+    for (key, _) in draft.prefixed(&key::uniques(ty), usize::MAX)? {
+        draft.set(key, None);
+    }
+    rows.into_iter().for_each(|(key, value)| draft.set(key, value));
+    let mut holders: Vec<_> = holders.into_iter().collect();
+    holders.sort();
+    for (key, holder) in holders {
+        draft.set(key, Some(holder.into_bytes().into()));
+    }
+    Ok(())
+}
+
+/// What a schema says beyond JSON Schema.
+#[derive(PartialEq, Eq)]
+struct Constraints<'s> {
+    unique: &'s [String],
+    references: &'s [(String, String)],
+}
+
+impl<'s> Constraints<'s> {
+    fn of(schema: Option<&'s Schema>) -> Constraints<'s> {
+        match schema {
+            Some(Schema { unique, references, .. }) => Constraints { unique, references },
+            None => Constraints { unique: &[], references: &[] },
+        }
+    }
+}
