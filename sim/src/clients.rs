@@ -127,7 +127,7 @@ pub(crate) fn append(events: &[Made], preconditions: &[Precondition]) -> Append 
     for made in events {
         encoded.push(&made.event());
     }
-    Append { events: encoded, preconditions: preconditions.to_vec() }
+    Append { preconditions: preconditions.to_vec(), ..Append::of(encoded) }
 }
 
 /// A subscriber that outlives crashes: it remembers its cursor and what it was given.

@@ -83,7 +83,7 @@ impl Demo {
             let change = self.world.next(Timestamp(now - back * step - jitter));
             events.push(&event(&change));
         }
-        self.engine.append(Append { events, preconditions: Vec::new() })?.wait()?;
+        self.engine.append(Append::of(events))?.wait()?;
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl Demo {
         let change = next.next(self.engine.now());
         let mut events = Encoded::default();
         events.push(&event(&change));
-        let ticket = self.engine.append(Append { events, preconditions: Vec::new() })?;
+        let ticket = self.engine.append(Append::of(events))?;
         ticket.wait().context("an event of the demo was refused")?;
         // Only now: what was not stored is tried again.
         self.world = next;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use annal_event::{Actual, Encoded, Position, Precondition, Timestamp};
+use annal_projection::resources::{Checks, Refusal};
 use smallvec::SmallVec;
 
 use crate::Durability;
@@ -18,6 +19,15 @@ pub struct Append {
     pub events: Encoded,
     /// What must hold at the head.
     pub preconditions: Vec<Precondition>,
+    /// How strictly its commits are judged.
+    pub checks: Checks,
+}
+
+impl Append {
+    /// Events alone, judged as usual.
+    pub fn of(events: Encoded) -> Append {
+        Append { events, ..Append::default() }
+    }
 }
 
 /// Where one event of an append stands.
@@ -104,6 +114,14 @@ pub enum AppendError {
         index: usize,
         /// Why not.
         reason: &'static str,
+    },
+    /// An event would break a resource, a schema or a constraint; nothing was stored.
+    #[error("event {index}: {refusal}")]
+    Refused {
+        /// Which event of the append.
+        index: usize,
+        /// What it would break.
+        refusal: Box<Refusal>,
     },
     /// No room on the disk; nothing was stored, and reads go on.
     #[error("the disk is full")]

@@ -5,24 +5,27 @@
 
 use annal_event::{
     Actual, Deletion, Encoded, Event, EventError, Identity, Position, Precondition, Query,
-    SubjectCheck, proto,
+    StoredEvent, SubjectCheck, Timestamp, proto,
 };
 use annal_projection::{
     deletions::Hidden,
     index::{IndexError, Order, SubjectState},
+    resources::Lookup,
+    store::StoreError,
 };
 
 use crate::{
     append::{Append, AppendError, FailedPrecondition, Holder},
+    effects::{self, Effects, Outcome},
     read::{ReadError, View},
     stage::Stage,
 };
 
 /// Positions taken from the index at a time.
-const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 /// What an append will do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Decision {
     /// The events that are new are stored.
     Store(Store),
@@ -33,12 +36,12 @@ pub(crate) enum Decision {
 }
 
 /// What an append stores.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Store {
     /// For each event what it is; empty when every one is new.
     pub(crate) known: Vec<Known>,
-    /// The earlier events that an event of this append hides, and where that one will stand.
-    pub(crate) hides: Option<(Position, Vec<Position>)>,
+    /// What changes besides the log.
+    pub(crate) effects: Effects,
 }
 
 /// Whether an event is there already.
@@ -61,6 +64,8 @@ pub(crate) struct Head<'a> {
     pub(crate) last: Position,
     /// What users have deleted so far.
     pub(crate) hidden: Hidden,
+    /// When what is decided now will be recorded.
+    pub(crate) time: Timestamp,
 }
 
 /// Buffers that deciding uses again and again.
@@ -80,7 +85,7 @@ pub(crate) fn decide(head: &Head<'_>, append: &Append, scratch: &mut Scratch) ->
     }
 }
 
-enum Failure {
+pub(crate) enum Failure {
     Refused(AppendError),
     Read(ReadError),
 }
@@ -88,6 +93,12 @@ enum Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Failure {
         Failure::Read(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Read(error.into())
     }
 }
 
@@ -105,27 +116,17 @@ fn decide_inner(
     let known = dedupe(head, &append.events, scratch)?;
     let nothing_new = known.iter().all(|known| *known != Known::No);
     if !append.events.is_empty() && !known.is_empty() && nothing_new {
-        return Ok(Decision::Store(Store { known, hides: None }));
+        return Ok(Decision::Store(Store { known, effects: Effects::default() }));
     }
     let failed = check(head, &append.preconditions)?;
     if !failed.is_empty() {
         let error = AppendError::PreconditionFailed { failed, head: head.last };
         return Err(Failure::Refused(error));
     }
-    let mut store = Store { known, hides: None };
-    for index in append.events.marked() {
-        let (new, position) = head.place(&store.known, *index as usize);
-        if new
-            && let Some(deletion) = Deletion::of(&decode(append.events.record(*index as usize))?)?
-        {
-            let hidden = head.matches(&deletion)?;
-            if hidden.is_empty() {
-                return Ok(Decision::Nothing);
-            }
-            store.hides = Some((position, hidden));
-        }
+    match effects::work_out(head, append, &known, head.time)? {
+        Outcome::Effects(effects) => Ok(Decision::Store(Store { known, effects })),
+        Outcome::Nothing => Ok(Decision::Nothing),
     }
-    Ok(Decision::Store(store))
 }
 
 /// Empty when every event is new.
@@ -138,10 +139,10 @@ fn dedupe(head: &Head<'_>, events: &Encoded, scratch: &mut Scratch) -> Result<Ve
     }
     let mut known = vec![Known::No; events.len()];
     for (index, position) in scratch.found.iter().copied() {
-        let stored = head.record(position)?;
+        let stored = head.stored(position)?;
         let with = Holder::Stored(position);
         let conflict = AppendError::IdentityConflict { index, with };
-        if same_event(&stored, events.record(index), conflict)? {
+        if same_event(stored.record(), events.record(index), conflict)? {
             known[index] = Known::At(position);
         }
     }
@@ -221,7 +222,7 @@ fn check(
 
 impl Head<'_> {
     /// Whether an event of an append is new, and the position that it then gets.
-    fn place(&self, known: &[Known], index: usize) -> (bool, Position) {
+    pub(crate) fn place(&self, known: &[Known], index: usize) -> (bool, Position) {
         if known.is_empty() {
             return (true, self.last.plus(index as u64 + 1));
         }
@@ -230,7 +231,7 @@ impl Head<'_> {
     }
 
     /// The events that a deletion hides and that are not hidden yet.
-    fn matches(&self, deletion: &Deletion) -> Result<Vec<Position>, Failure> {
+    pub(crate) fn matches(&self, deletion: &Deletion) -> Result<Vec<Position>, Failure> {
         let from = deletion.from.prev();
         let query = deletion.query();
         let mut selection = self.view.index().select(&query, from, Position::MAX, Order::Ascending);
@@ -240,21 +241,18 @@ impl Head<'_> {
         Ok(found)
     }
 
-    /// The record at any position up to the last decided.
-    fn record(&self, position: Position) -> Result<Vec<u8>, Failure> {
+    /// The event at any position up to the last decided.
+    pub(crate) fn stored(&self, position: Position) -> Result<StoredEvent, Failure> {
         if position > self.view.head()
-            && let Some(record) = self.stage.record(position)
+            && let Some(stored) = self.stage.stored(position)
         {
-            return Ok(record);
+            return Ok(stored);
         }
         // What is no longer staged has become visible.
-        match self.view.stored(position)? {
-            Some(stored) => Ok(stored.record().to_vec()),
-            None => {
-                let reason = format!("the index names position {position}, the log has no such");
-                Err(Failure::Refused(AppendError::Unavailable { reason }))
-            }
-        }
+        self.view.stored(position)?.ok_or_else(|| {
+            let reason = format!("the index names position {position}, the log has no such");
+            Failure::Refused(AppendError::Unavailable { reason })
+        })
     }
 
     /// `None` if it holds, else what was found.
@@ -277,15 +275,32 @@ impl Head<'_> {
                 let actual = Actual { count: Some(count), ..Actual::default() };
                 Ok((!op.holds(count, *n)).then_some(actual))
             }
-            Precondition::Resource { .. } => {
-                let reason = "resources are not folded by this version; use a subject precondition";
-                Err(Failure::Refused(AppendError::Unsupported { index, reason }))
-            }
+            Precondition::Resource { id, revision } => self.judge_resource(index, id, *revision),
             Precondition::Head { position } => {
                 let actual = Actual { position: Some(self.last), ..Actual::default() };
                 Ok((self.last != *position).then_some(actual))
             }
         }
+    }
+
+    fn judge_resource(
+        &self,
+        index: usize,
+        name: &str,
+        revision: Option<Position>,
+    ) -> Result<Option<Actual>, Failure> {
+        let view = self.view.resources().view(Position::MAX);
+        let found = match self.view.resources().find(&view, name)? {
+            Lookup::One(resource) => Some(resource.document),
+            Lookup::Nothing => None,
+            Lookup::Several(_) => {
+                let reason = "several resources have this name; give it as type/id";
+                return Err(Failure::Refused(AppendError::Unsupported { index, reason }));
+            }
+        };
+        let there = found.filter(|document| !document.is_deleted());
+        let actual = there.map(|document| document.revision());
+        Ok((actual != revision).then(|| Actual { revision: actual, ..Actual::default() }))
     }
 
     fn judge_subject(
@@ -302,8 +317,8 @@ impl Head<'_> {
             SubjectCheck::LastPosition(position) => state.last == *position,
             SubjectCheck::LastEvent { id, source } => {
                 state.last > Position::ZERO && {
-                    let record = self.record(state.last)?;
-                    let last = decode(&record)?;
+                    let stored = self.stored(state.last)?;
+                    let last = decode(stored.record())?;
                     last.id == *id && source.as_ref().is_none_or(|source| last.source == *source)
                 }
             }
@@ -372,8 +387,8 @@ impl Head<'_> {
     }
 
     fn describe(&self, position: Position) -> Result<Actual, Failure> {
-        let record = self.record(position)?;
-        let event = decode(&record)?;
+        let stored = self.stored(position)?;
+        let event = decode(stored.record())?;
         Ok(Actual {
             position: Some(position),
             id: Some(event.id.clone().into_owned()),
@@ -383,7 +398,7 @@ impl Head<'_> {
     }
 }
 
-fn decode(record: &[u8]) -> Result<Event<'_>, Failure> {
+pub(crate) fn decode(record: &[u8]) -> Result<Event<'_>, Failure> {
     Ok(proto::decode_record(record)?)
 }
 

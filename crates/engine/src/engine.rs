@@ -12,18 +12,19 @@ use std::{
 };
 
 use annal_authority::{CommitAuthority, Local, SyncWhen};
-use annal_event::{
-    Deletion, EventError, Interest, Limits, Pattern, Position, Query, SUBJECT_DELETED,
-    SYSTEM_SOURCE, Selector, Timestamp,
-};
+use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
-use annal_projection::index::{Index, IndexError, Order};
+use annal_projection::{
+    index::{Index, IndexError},
+    resources::{self, Resources},
+    store::{Store, StoreError},
+};
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
 
 use crate::{
-    Append, AppendError, Busy, Clock, Durability, EngineOptions, Random, Stats, StatsSnapshot,
-    Subscription, SystemClock, SystemRandom, Ticket, View,
+    Append, AppendError, Busy, Clock, Durability, EngineOptions, Random, ReadError, Stats,
+    StatsSnapshot, Subscription, SystemClock, SystemRandom, Ticket, View, catch_up,
     committer::Committer,
     queue::{Queue, Request},
     stage::Stage,
@@ -37,11 +38,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long upkeep rests when there was nothing to do.
 const REST: Duration = Duration::from_millis(20);
 
-/// Bytes read from the log at a time while the index catches up.
-const FOLD_BYTES: usize = 4 * 1024 * 1024;
+/// Where the rows of projections are kept.
+const STORE_PATH: &str = "data.redb";
 
-/// Positions taken from the index at a time.
-const FOUND_AT_ONCE: usize = 4_096;
+/// The versions of everything that keeps rows: another makes the store begin anew.
+fn store_format() -> Vec<u8> {
+    format!("resources {}", resources::FORMAT).into_bytes()
+}
 
 /// What the state machines share.
 #[derive(Debug)]
@@ -74,17 +77,24 @@ pub enum OpenError {
     /// The index could not be written.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The log ends before what the index has folded, and only durable events are ever folded.
+    /// The rows of resources could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log ends before what a projection has folded, and only durable events are ever folded.
     #[error(
         "the log ends at position {head}, but position {folded} was durable: part of `log/` is \
-         missing. Bring it back; or, if an older log was put there on purpose, remove `index/`"
+         missing. Bring it back; or, if an older log was put there on purpose, remove `index/` and \
+         `data.redb`"
     )]
     LogIsShort {
         /// Where the log ends.
         head: Position,
-        /// What the index has on disk.
+        /// What the projection has on disk.
         folded: Position,
     },
+    /// The events of a resource could not be read.
+    #[error(transparent)]
+    Rows(ReadError),
     /// A stored record is not an event.
     #[error("the record at position {position} is damaged: {source}; run `annal verify`")]
     Record {
@@ -114,7 +124,10 @@ impl Core {
             options.log.clone(),
             Box::new(move || salts.next()),
         )?;
-        let index = Arc::new(Index::open(storage, "index", options.index)?);
+        let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
+        let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
+        let store = Arc::new(store);
+        let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -125,7 +138,7 @@ impl Core {
         let core = Arc::new(Core {
             queue: Queue::new(options.queue_bytes_max),
             stage: Stage::new(options.group_bytes_max),
-            view: Arc::new(View::new(reader, index)),
+            view: Arc::new(View::new(reader, index, store, resources)),
             log,
             clock,
             random,
@@ -134,68 +147,14 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        core.catch_up()?;
-        core.restore_deletions()?;
+        catch_up::index(&core.view)?;
+        catch_up::deletions(&core.view)?;
+        catch_up::rows(&core.view)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
         let upkeep = Upkeep::new(Arc::clone(&core));
         Ok((core, writer, committer, upkeep))
-    }
-
-    /// Folds what the log has and the index has not. INV-4.
-    fn catch_up(&self) -> Result<(), OpenError> {
-        let (index, head) = (self.view.index(), self.view.head());
-        if index.folded() > head {
-            return Err(OpenError::LogIsShort { head, folded: index.folded() });
-        }
-        let behind = head.0 - index.folded().0;
-        let begun = Instant::now();
-        let mut reported = begun;
-        while index.folded() < head {
-            for batch in self.view.log().batches(index.folded(), FOLD_BYTES)? {
-                index.fold(&batch)?;
-            }
-            while index.stats().tables > 1 && index.maintain(head)? {}
-            if reported.elapsed() > Duration::from_secs(2) {
-                reported = Instant::now();
-                tracing::info!(folded = index.folded().0, head = head.0, "index catching up");
-            }
-        }
-        if behind > 0 {
-            tracing::info!(
-                events = behind,
-                ms = begun.elapsed().as_millis() as u64,
-                "index caught up"
-            );
-        }
-        Ok(())
-    }
-
-    /// Hides again what users have deleted: the deletions are in the log, and the index says which
-    /// events they speak of.
-    fn restore_deletions(&self) -> Result<(), OpenError> {
-        let own = Selector {
-            sources: vec![SYSTEM_SOURCE.to_owned()],
-            types: vec![Pattern::Exact(SUBJECT_DELETED.to_owned())],
-            ..Selector::default()
-        };
-        let index = self.view.index();
-        let all = |query: &Query, after: Position, before: Position| {
-            let mut selection = index.select(query, after, before, Order::Ascending);
-            let mut found = Vec::new();
-            while selection.next(FOUND_AT_ONCE, &mut found)? {}
-            Ok::<_, IndexError>(found)
-        };
-        for by in all(&Query::one(own), Position::ZERO, Position::MAX)? {
-            let Some(stored) = self.view.log().get(by)? else { continue };
-            let damaged = |source| OpenError::Record { position: by, source };
-            let event = stored.event().map_err(damaged)?;
-            let Some(deletion) = Deletion::of(&event).map_err(damaged)? else { continue };
-            let events = all(&deletion.query(), deletion.from.prev(), by)?;
-            self.view.deletions().hide(by, &events, by);
-        }
-        Ok(())
     }
 
     fn last_time(&self) -> Result<Timestamp, OpenError> {
@@ -218,6 +177,14 @@ impl Core {
     /// Takes no more appends; those in line are still answered.
     pub fn close(&self) {
         self.queue.close();
+    }
+
+    /// Writes the rows that wait, so that the next start need not fold them again.
+    fn flush_rows(&self) {
+        let durable = self.view.log().durable().min(self.view.head());
+        if let Err(error) = self.view.store().flush(durable) {
+            tracing::warn!(%error, "rows were not written; they are folded again at the next start");
+        }
     }
 
     /// Trims and closes the log, after the machines have finished.
@@ -379,6 +346,7 @@ impl Engine {
             }
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
+        self.inner.core.flush_rows();
         self.inner.core.close_log();
         drop(lock);
     }

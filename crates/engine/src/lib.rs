@@ -12,12 +12,15 @@
 
 mod append;
 mod catalog;
+mod catch_up;
 mod committer;
 mod decide;
+mod effects;
 mod engine;
 mod options;
 mod queue;
 mod read;
+mod resource;
 mod seams;
 mod stage;
 mod stats;
@@ -25,6 +28,10 @@ mod upkeep;
 mod writer;
 
 pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
+pub use annal_projection::resources::{
+    Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, SchemaError,
+    Sort,
+};
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };
@@ -33,6 +40,7 @@ pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
+pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
 pub use upkeep::Upkeep;

@@ -2,7 +2,7 @@
 
 use annal_event::Limits;
 use annal_log::LogOptions;
-use annal_projection::index::IndexOptions;
+use annal_projection::{index::IndexOptions, store::StoreOptions};
 
 /// What an acknowledgement promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub struct EngineOptions {
     pub log: LogOptions,
     /// The index.
     pub index: IndexOptions,
+    /// The rows of resources.
+    pub store: StoreOptions,
+    /// Whether commits may only name registered schemas.
+    pub require_schemas: bool,
 }
 
 impl Default for EngineOptions {
@@ -45,6 +49,8 @@ impl Default for EngineOptions {
             group_bytes_max: 1024 * 1024,
             log: LogOptions::default(),
             index: IndexOptions::default(),
+            store: StoreOptions::default(),
+            require_schemas: false,
         }
     }
 }

@@ -11,6 +11,8 @@ use annal_log::LogReader;
 use annal_projection::{
     deletions::{Deletions, Hidden},
     index::{self, Index, IndexError},
+    resources::Resources,
+    store::{Store, StoreError},
 };
 
 pub use annal_projection::index::Order;
@@ -69,6 +71,15 @@ pub enum ReadError {
     /// The index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The rows of resources could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index names an event that the log does not have.
+    #[error("the log has no event at position {position}; run `annal verify`")]
+    Missing {
+        /// Where it should stand.
+        position: Position,
+    },
     /// A stored record is not an event.
     #[error("the record at position {position} is damaged: {source}; run `annal verify`")]
     Record {
@@ -119,13 +130,21 @@ impl Sight {
 pub struct View {
     log: LogReader,
     index: Arc<Index>,
+    store: Arc<Store>,
+    resources: Resources,
     deletions: Deletions,
     bell: Bell,
 }
 
 impl View {
-    pub(crate) fn new(log: LogReader, index: Arc<Index>) -> View {
-        View { log, index, deletions: Deletions::default(), bell: Bell::default() }
+    pub(crate) fn new(
+        log: LogReader,
+        index: Arc<Index>,
+        store: Arc<Store>,
+        resources: Resources,
+    ) -> View {
+        let (deletions, bell) = (Deletions::default(), Bell::default());
+        View { log, index, store, resources, deletions, bell }
     }
 
     /// The last visible position.
@@ -141,6 +160,16 @@ impl View {
     /// The index behind it.
     pub fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// The rows behind it.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The resources behind it.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
     }
 
     /// The deletions behind it.

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use annal_event::{Batch, Digest, Encoded, Position, Timestamp};
+use annal_event::{Batch, Digest, Encoded, Position, StoredEvent, Timestamp};
 use parking_lot::{Condvar, Mutex};
 
 use crate::append::{AppendError, Appended, Reply};
@@ -174,14 +174,21 @@ impl Stage {
         }
     }
 
-    /// The record at a staged position, copied; `None` if it is not staged (any more).
-    pub(crate) fn record(&self, position: Position) -> Option<Vec<u8>> {
+    /// The event at a staged position; `None` if it is not staged (any more).
+    pub(crate) fn stored(&self, position: Position) -> Option<StoredEvent> {
         let inner = self.inner.lock();
-        if let Some(record) = inner.in_flight.as_ref().and_then(|batch| batch.at(position)) {
-            return Some(record.to_vec());
+        if let Some(batch) = inner.in_flight.as_ref().filter(|batch| batch.at(position).is_some()) {
+            let index = (position.0 - batch.first().0) as usize;
+            return Some(StoredEvent::new(Arc::clone(batch), index));
         }
         let index = position.0.checked_sub(inner.group.first.0)? as usize;
-        (index < inner.group.events.len()).then(|| inner.group.events.record(index).to_vec())
+        if index >= inner.group.events.len() {
+            return None;
+        }
+        let mut one = Encoded::default();
+        one.extend(&inner.group.events, index, index + 1);
+        let (batch, _) = one.commit(position, inner.group.time);
+        Some(StoredEvent::new(Arc::new(batch), 0))
     }
 
     /// Takes the group that has grown.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{Durability, engine::Core, writer::Progress};
 
-/// Freezes and merges the index, compresses segments of the log.
+/// Freezes and merges the index, writes rows, compresses segments of the log.
 #[derive(Debug)]
 pub struct Upkeep {
     core: Arc<Core>,
@@ -18,8 +18,9 @@ impl Upkeep {
     /// One small piece of work. An error is logged and ends nothing: the log is whole without it.
     pub fn step(&mut self) -> Progress {
         let index = self.index_step();
+        let rows = self.rows_step();
         let seal = self.seal_step();
-        if index || seal { Progress::Worked } else { Progress::Idle }
+        if index || rows || seal { Progress::Worked } else { Progress::Idle }
     }
 
     fn index_step(&mut self) -> bool {
@@ -35,6 +36,17 @@ impl Upkeep {
         core.view.index().maintain(durable).unwrap_or_else(|error| {
             tracing::error!(%error, "the index could not be tidied up");
             core.stats.upkeep_failed();
+            false
+        })
+    }
+
+    fn rows_step(&mut self) -> bool {
+        let view = &self.core.view;
+        // What is written is seen by everybody and can never be taken back.
+        let durable = view.log().durable().min(view.head());
+        view.store().maintain(durable).unwrap_or_else(|error| {
+            tracing::error!(%error, "rows could not be written");
+            self.core.stats.upkeep_failed();
             false
         })
     }

@@ -11,15 +11,17 @@ use smallvec::SmallVec;
 use crate::{
     append::{AppendError, Appended, Outcome},
     decide::{Decision, Head, Known, Scratch, Store, decide},
+    effects,
     engine::Core,
     queue::{Request, Taken},
     stage::{Answer, NewEvents},
 };
 
-/// Memory tables of the index that may wait to be written before the writer waits for them.
+/// Memory tables, of the index or of rows, that may wait to be written before the writer waits for
+/// them.
 const TABLES_BEHIND_MAX: u64 = 6;
 
-/// How long the writer sleeps before it looks again whether the index has caught up.
+/// How long the writer sleeps before it looks again whether they are written.
 const BEHIND_NAP: Duration = Duration::from_millis(1);
 
 /// Decides appends, one after the other.
@@ -55,7 +57,7 @@ impl Writer {
     /// does.
     pub fn step(&mut self, patience: Duration) -> Progress {
         self.take_back_if_broken();
-        if self.index_is_behind() {
+        if self.upkeep_is_behind() {
             // The queue fills up and refuses; memory does not grow.
             std::thread::sleep(patience.min(BEHIND_NAP));
             return Progress::Idle;
@@ -82,9 +84,11 @@ impl Writer {
         Progress::Worked
     }
 
-    fn index_is_behind(&self) -> bool {
+    fn upkeep_is_behind(&self) -> bool {
         let table = u64::from(self.core.options.index.table_events);
+        let rows = TABLES_BEHIND_MAX as usize * self.core.options.store.table_bytes;
         self.core.view.index().lag() > TABLES_BEHIND_MAX * table
+            || self.core.view.store().overlay_bytes() > rows
     }
 
     fn handle(&mut self, request: Request) {
@@ -96,9 +100,10 @@ impl Writer {
             }
             let view = &self.core.view;
             let hidden = view.deletions().as_of(Position::MAX);
-            let head = Head { view, stage: &self.core.stage, last: self.last, hidden };
+            let time = self.core.stage.time(self.core.clock.now()).max(self.time);
+            let head = Head { view, stage: &self.core.stage, last: self.last, hidden, time };
             let decision = decide(&head, &append, &mut self.scratch);
-            match self.stage(&append.events, decision, reply) {
+            match self.stage(&append.events, decision, time, reply) {
                 Ok(()) => return,
                 Err(again) => reply = again,
             }
@@ -111,9 +116,10 @@ impl Writer {
         &mut self,
         events: &Encoded,
         decision: Decision,
+        time: Timestamp,
         reply: crate::append::Reply,
     ) -> Result<(), crate::append::Reply> {
-        let Store { known, hides } = match decision {
+        let Store { known, effects } = match decision {
             Decision::Store(store) => store,
             Decision::Nothing => {
                 let answer = Ok(self.appended(Outcomes::new(), self.last, self.time));
@@ -137,16 +143,14 @@ impl Writer {
             let answer = Ok(self.appended(outcomes, head, self.time));
             return self.answer_only(Answer { reply, answer });
         }
-        let time = self.core.stage.time(self.core.clock.now()).max(self.time);
         if let Err(error) = self.index(first, &new) {
             let answer = Err(AppendError::Unavailable { reason: error });
             return self.answer_only(Answer { reply, answer });
         }
         let mut appended = self.appended(outcomes, head, time);
-        if let Some((by, events)) = hides {
-            appended.hidden = events.len() as u64;
-            self.core.view.deletions().hide(by, &events, self.core.view.head());
-        }
+        appended.hidden = effects.hides.as_ref().map_or(0, |(_, events)| events.len() as u64);
+        effects.stage(&self.core.view);
+        self.core.view.store().advance(head);
         let answer = Ok(appended);
         match self.core.stage.push(first, time, Some(new), Answer { reply, answer }) {
             Ok(()) => {
@@ -196,10 +200,9 @@ impl Writer {
     fn take_back_if_broken(&mut self) {
         let Some((error, answers)) = self.core.stage.take_back() else { return };
         let head = self.core.view.head();
-        if let Err(error) = self.core.view.index().rollback(head) {
-            self.core.fail(&format!("the index could not be rolled back: {error}"));
+        if let Err(error) = effects::rollback(&self.core.view, head) {
+            self.core.fail(&format!("what was staged could not be taken back: {error}"));
         }
-        self.core.view.deletions().rollback(head);
         self.last = head;
         for answer in answers {
             answer.fail(&error);

@@ -31,6 +31,7 @@ mod percent;
 mod problem;
 mod read;
 mod reply;
+mod resources;
 mod route;
 mod server;
 mod service;

@@ -6,6 +6,8 @@ use std::{path::PathBuf, time::Duration};
 /// ([`annal_event::Limits`]).
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
+    /// How clients reach this server, without a slash at the end.
+    pub base_url: String,
     /// Origins that browsers may call from; `*` is any. None: no CORS.
     pub cors_origins: Vec<String>,
     /// Connections open at a time; more wait to be accepted.
@@ -40,6 +42,7 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> ServerOptions {
         ServerOptions {
+            base_url: "http://localhost:8000".to_owned(),
             cors_origins: Vec::new(),
             connections_max: 16_384,
             streams_max: 10_000,

@@ -47,6 +47,22 @@ impl<'q> Params<'q> {
         values
     }
 
+    /// Every `name[inner]=value`, as (inner, value).
+    pub(crate) fn take_bracketed(&mut self, name: &str) -> Vec<(String, String)> {
+        let mut taken = Vec::new();
+        self.left.retain(|(have, value)| {
+            let inner = have
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('['))
+                .and_then(|rest| rest.strip_suffix(']'));
+            if let Some(inner) = inner {
+                taken.push((inner.to_owned(), value.as_ref().to_owned()));
+            }
+            inner.is_none()
+        });
+        taken
+    }
+
     fn take_first(&mut self, name: &str) -> Option<Cow<'q, str>> {
         let at = self.left.iter().position(|(have, _)| have == name)?;
         Some(self.left.remove(at).1)

@@ -64,10 +64,16 @@ codes! {
     InvalidFilter = "invalid-filter", 400, "The filter cannot be read";
     /// Such a snapshot is not available.
     UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
+    /// A patch that is none.
+    InvalidPatch = "invalid-patch", 400, "The patch cannot be read";
     /// No such route.
     NotFound = "not-found", 404, "There is nothing at this path";
     /// No such event.
     EventNotFound = "event-not-found", 404, "There is no such event";
+    /// No such resource.
+    ResourceNotFound = "resource-not-found", 404, "There is no such resource";
+    /// No such schema.
+    SchemaNotFound = "schema-not-found", 404, "There is no such schema";
     /// No such tenant.
     TenantNotFound = "tenant-not-found", 404, "There is no such tenant";
     /// The route exists, but not with this method.
@@ -80,8 +86,14 @@ codes! {
     IdentityConflict = "identity-conflict", 409, "The identity belongs to another event";
     /// A precondition does not hold.
     PreconditionFailed = "precondition-failed", 409, "A precondition does not hold";
+    /// A patch that the document does not allow.
+    PatchFailed = "patch-failed", 409, "The patch cannot be applied";
+    /// A unique value that another has, or a reference that leads nowhere, or would.
+    ConstraintViolation = "constraint-violation", 409, "A constraint would be broken";
     /// A user has deleted the event.
     EventDeleted = "event-deleted", 410, "The event has been deleted";
+    /// The resource was there and is not any more.
+    ResourceDeleted = "resource-deleted", 410, "The resource has been deleted";
     /// One event is larger than one may be.
     EventTooLarge = "event-too-large", 413, "The event is too large";
     /// A batch holds more events than one may.
@@ -96,6 +108,14 @@ codes! {
     UnsupportedEncoding = "unsupported-encoding", 415, "The body's encoding is not understood";
     /// An expectation other than `100-continue`.
     ExpectationFailed = "expectation-failed", 417, "The expectation cannot be met";
+    /// An event of a commit type that is no commit, or patches nothing.
+    InvalidCommit = "invalid-commit", 422, "The event is not a commit that can be applied";
+    /// A document that its schema refuses.
+    SchemaViolation = "schema-violation", 422, "The document breaks its schema";
+    /// A schema that nobody has registered.
+    UnknownSchema = "unknown-schema", 422, "The schema is not registered";
+    /// A schema that is none.
+    InvalidSchema = "invalid-schema", 422, "The schema is not a valid JSON Schema";
     /// A precondition that this server cannot judge.
     UnsupportedPrecondition = "unsupported-precondition", 422, "The precondition cannot be judged";
     /// Publishing to a topic is not available.

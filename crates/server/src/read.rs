@@ -26,8 +26,8 @@ pub(crate) const NEAR_HEAD: u64 = 4_096;
 pub(crate) fn failed(error: &ReadError) -> Problem {
     tracing::error!(%error, "read failed");
     let code = match error {
-        ReadError::Record { .. } => Code::Damaged,
-        ReadError::Log(_) | ReadError::Index(_) => Code::Internal,
+        ReadError::Record { .. } | ReadError::Missing { .. } => Code::Damaged,
+        ReadError::Log(_) | ReadError::Index(_) | ReadError::Store(_) => Code::Internal,
     };
     Problem::new(code, "the server's log says what could not be read; run `annal verify`")
 }

@@ -46,6 +46,16 @@ pub enum Route {
     SubjectsDelete,
     /// The types there are.
     Types,
+    /// Lists of resources.
+    Resources,
+    /// One resource.
+    Resource,
+    /// The changes of a resource.
+    ResourceHistory,
+    /// The registered schemas.
+    Schemas,
+    /// One schema.
+    Schema,
 }
 
 /// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
@@ -67,6 +77,15 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
     (Route::Subjects, "/subjects", &[Method::GET]),
     (Route::SubjectsDelete, "/subjects/delete", &[Method::POST]),
     (Route::Types, "/types", &[Method::GET]),
+    (Route::Resources, "/resources", &[Method::GET]),
+    (
+        Route::Resource,
+        "/resources/{id}",
+        &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
+    ),
+    (Route::ResourceHistory, "/resources/{id}/history", &[Method::GET]),
+    (Route::Schemas, "/schemas", &[Method::GET]),
+    (Route::Schema, "/schemas/{name}", &[Method::GET, Method::PUT, Method::DELETE]),
 ];
 
 impl Route {
@@ -121,6 +140,15 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
         "/" | "" => return plain(Route::Landing),
         _ => {}
     }
+    if let Some(rest) = path.strip_prefix("/resources/") {
+        return match rest.strip_suffix("/history") {
+            Some(name) => with_name(Route::ResourceHistory, path, name),
+            None => with_name(Route::Resource, path, rest),
+        };
+    }
+    if let Some(name) = path.strip_prefix("/schemas/") {
+        return with_value(Route::Schema, path, name);
+    }
     let Some(rest) = path.strip_prefix("/events/") else {
         let fixed = ROUTES.iter().find(|row| row.1 == path && !path.contains('{'));
         return fixed.map_or_else(|| Err(nothing_at(path)), |row| plain(row.0));
@@ -140,7 +168,15 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
 }
 
 fn with_value<'p>(route: Route, path: &str, value: &'p str) -> Result<Matched<'p>, Problem> {
-    if value.is_empty() || value.contains('/') {
+    if value.contains('/') {
+        return Err(nothing_at(path));
+    }
+    with_name(route, path, value)
+}
+
+/// A value that may have slashes.
+fn with_name<'p>(route: Route, path: &str, value: &'p str) -> Result<Matched<'p>, Problem> {
+    if value.is_empty() {
         return Err(nothing_at(path));
     }
     let value = percent::decode(value.as_bytes(), false)

@@ -19,6 +19,7 @@ use crate::{
     problem::{Code, Problem},
     read::{catalog, one, page},
     reply::{self, Reply},
+    resources,
     route::{self, Matched, Route},
     shared::Shared,
     stream,
@@ -163,6 +164,21 @@ async fn dispatch(
         discard(head, body);
         return Err(health::starting());
     };
+    match route {
+        Route::Resource if matches!(head.method, Method::GET | Method::HEAD) => {
+            discard(head, body);
+            return resources::read::get(shared, engine, head, &matched.value).await;
+        }
+        Route::Resource => {
+            let write = resources::write::write(shared, engine, head, &matched.value, body);
+            return Box::pin(write).await;
+        }
+        Route::Schema => {
+            let one = resources::schemas::one(shared, engine, head, &matched.value, body);
+            return Box::pin(one).await;
+        }
+        _ => {}
+    }
     discard(head, body);
     // Boxed, because a connection keeps room for the largest future it may run.
     Box::pin(look(shared, engine, head, matched)).await
@@ -183,14 +199,22 @@ async fn look(
         Route::AtData => one::data(shared, engine, head, &matched.value).await,
         Route::Event => one::by_id(shared, engine, head, &matched.value).await,
         Route::Subjects => catalog::subjects(shared, engine, head).await,
+        Route::Resources => resources::list::list(shared, engine, head).await,
+        Route::ResourceHistory => {
+            resources::read::history(shared, engine, head, &matched.value).await
+        }
+        Route::Schemas => resources::schemas::list(shared, engine, head),
         Route::Types => catalog::types(shared, engine, head).await,
         Route::SubjectsDelete => append::deletion::delete(engine, head).await,
         Route::Landing => Ok(pages::landing()),
         Route::Docs => Ok(pages::docs()),
         Route::OpenApi => Ok(pages::openapi()),
-        Route::Live | Route::Ready | Route::Health | Route::Metrics => {
-            Err(Problem::new(Code::Internal, "this route is answered elsewhere"))
-        }
+        Route::Live
+        | Route::Ready
+        | Route::Health
+        | Route::Metrics
+        | Route::Resource
+        | Route::Schema => Err(Problem::new(Code::Internal, "this route is answered elsewhere")),
     }
 }
 

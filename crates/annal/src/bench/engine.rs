@@ -97,7 +97,7 @@ fn encode_all(texts: &Vec<String>) -> anyhow::Result<Encoded> {
 }
 
 fn submit(engine: &Engine, events: Encoded) -> anyhow::Result<Ticket> {
-    Ok(engine.append(Append { events, preconditions: Vec::new() })?)
+    Ok(engine.append(Append::of(events))?)
 }
 
 /// As requests do it: a task parses its event, submits it, waits for the answer.

@@ -77,7 +77,7 @@ fn fill(engine: &Engine, total: usize) -> anyhow::Result<u64> {
             let ticket: annal_engine::Ticket = ticket;
             ticket.wait()?;
         }
-        tickets.push_back(engine.append(Append { events: batch, preconditions: Vec::new() })?);
+        tickets.push_back(engine.append(Append::of(batch))?);
     }
     tickets.into_iter().try_for_each(|ticket| ticket.wait().map(drop))?;
     Ok(came)

@@ -55,7 +55,7 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     let ours = deliver(running.address, scale, || {
         let events = events::batch("push", first, PUSH)?;
         first += PUSH;
-        running.engine.append(Append { events, preconditions: Vec::new() })?.wait()?;
+        running.engine.append(Append::of(events))?.wait()?;
         Ok(())
     })?;
     running.stop()?;

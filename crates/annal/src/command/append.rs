@@ -130,7 +130,7 @@ fn append(engine: &Engine, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         event.validate_producer().map_err(|error| error.at_index(index))?;
         encoded.push(event);
     }
-    let appended = engine.append(Append { events: encoded, preconditions })?.wait();
+    let appended = engine.append(Append { preconditions, ..Append::of(encoded) })?.wait();
     Ok(answer(form, &events, &appended.map_err(explain)?))
 }
 

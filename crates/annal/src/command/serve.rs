@@ -169,7 +169,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let slot = EngineSlot::new();
     let (stop, stopped) = watch::channel(false);
-    let server = Server::new(server_options(settings, dir), slot.clone());
+    let server = Server::new(server_options(settings, dir, place), slot.clone());
     let listeners = doors.listeners()?;
     let until = wait_for(stopped);
     let serving = tokio::spawn(server.serve(listeners, until));
@@ -222,12 +222,13 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn server_options(settings: &Settings, dir: &Path) -> ServerOptions {
+fn server_options(settings: &Settings, dir: &Path, place: &Place) -> ServerOptions {
     let defaults = ServerOptions::default();
     let or = |set: Option<u64>, default: usize| {
         set.map_or(default, |set| usize::try_from(set).unwrap_or(usize::MAX))
     };
     ServerOptions {
+        base_url: place.base_url.clone(),
         clients_max: or(settings.max_total_clients, defaults.clients_max),
         client_buffer_events: or(settings.client_buffer_size, defaults.client_buffer_events),
         stream_batch_events: or(settings.stream_batch_size, defaults.stream_batch_events),

@@ -176,7 +176,7 @@ impl Tally {
 
 fn submit(engine: &Engine, events: Encoded) -> anyhow::Result<Ticket> {
     for _ in 0..RETRIES_MAX {
-        match engine.append(Append { events: events.clone(), preconditions: Vec::new() }) {
+        match engine.append(Append::of(events.clone())) {
             Ok(ticket) => return Ok(ticket),
             Err(_busy) => thread::sleep(RETRY),
         }

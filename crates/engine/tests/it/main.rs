@@ -26,7 +26,7 @@ fn event(id: &str, subject: &str) -> Event<'static> {
 fn append(events: &[Event<'_>], preconditions: Vec<Precondition>) -> Append {
     let mut encoded = Encoded::default();
     events.iter().for_each(|event| encoded.push(event));
-    Append { events: encoded, preconditions }
+    Append { preconditions, ..Append::of(encoded) }
 }
 
 fn put(engine: &Engine, events: &[Event<'_>]) -> Vec<Outcome> {

@@ -1,6 +1,9 @@
 //! Answers to appends, and refusals of the write path as problems.
 
-use annal_engine::{AppendError, Appended, Busy, Durability, FailedPrecondition, Holder, Outcome};
+use annal_engine::{
+    AppendError, Appended, Busy, Durability, FailedPrecondition, Holder, Outcome, Refusal,
+    SchemaError,
+};
 use annal_event::{Actual, Event, Precondition, json};
 use http::{HeaderValue, Response, StatusCode, header};
 
@@ -131,6 +134,10 @@ pub(crate) fn refused(error: AppendError, preconditions: &[Precondition], batch:
             let detail = format!("precondition {index}: {reason}");
             Problem::new(Code::UnsupportedPrecondition, detail).with_number("index", index as u64)
         }
+        AppendError::Refused { index, refusal } => {
+            let problem = by_resource(*refusal);
+            if batch { problem.with_number("index", index as u64) } else { problem }
+        }
         AppendError::DiskFull => Problem::new(
             Code::DiskFull,
             "nothing was stored; reads go on, appends will when there is room again",
@@ -146,6 +153,57 @@ pub(crate) fn refused(error: AppendError, preconditions: &[Precondition], batch:
             Problem::new(Code::OutcomeUnknown, detail)
         }
     }
+}
+
+/// A refusal by what the events would change.
+fn by_resource(refusal: Refusal) -> Problem {
+    let detail = refusal.to_string();
+    match refusal {
+        Refusal::Malformed(error) => error.into(),
+        Refusal::NothingToPatch { resource } => {
+            Problem::new(Code::InvalidCommit, detail).with_text("resource", &resource)
+        }
+        Refusal::SchemaViolation { resource, schema, errors } => {
+            Problem::new(Code::SchemaViolation, detail)
+                .with_text("resource", &resource)
+                .with_text("schema", &schema)
+                .with_json("errors", &schema_errors(&errors))
+        }
+        Refusal::UnknownSchema { schema } => {
+            Problem::new(Code::UnknownSchema, detail).with_text("schema", &schema)
+        }
+        Refusal::NotUnique { member, holder } => Problem::new(Code::ConstraintViolation, detail)
+            .with_text("member", &member)
+            .with_text("resource", &holder),
+        Refusal::NoSuchTarget { member, target } => Problem::new(Code::ConstraintViolation, detail)
+            .with_text("member", &member)
+            .with_text("resource", &target),
+        Refusal::Referenced { referrer, member, .. } => {
+            Problem::new(Code::ConstraintViolation, detail)
+                .with_text("member", &member)
+                .with_text("resource", &referrer)
+        }
+        Refusal::InvalidSchema { name, error } => Problem::new(Code::InvalidSchema, detail)
+            .with_text("schema", &name)
+            .with_json("errors", &schema_errors(&[error])),
+    }
+}
+
+/// `[{"pointer":"/email","message":…}]`
+fn schema_errors(errors: &[SchemaError]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for error in errors {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"pointer\":");
+        push_string(&mut out, &error.pointer);
+        out.extend_from_slice(b",\"message\":");
+        push_string(&mut out, &error.message);
+        out.push(b'}');
+    }
+    out.push(b']');
+    out
 }
 
 fn conflict(index: usize, with: Holder, batch: bool) -> Problem {
@@ -195,6 +253,9 @@ fn push_actual(out: &mut Vec<u8>, actual: &Actual) {
     }
     if let Some(count) = actual.count {
         member("count", &|out| push_number(out, count));
+    }
+    if let Some(revision) = actual.revision {
+        member("revision", &|out| push_position(out, revision));
     }
     if let Some(position) = actual.position {
         member("position", &|out| push_position(out, position));

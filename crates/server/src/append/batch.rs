@@ -99,7 +99,7 @@ impl<'h> Collected<'h> {
         if encoded.is_empty() {
             return Ok(answer::nothing());
         }
-        let append = Append { events: encoded, preconditions: Vec::new() };
+        let append = Append::of(encoded);
         commit(self.engine, append, &names).await
     }
 

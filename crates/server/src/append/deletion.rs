@@ -22,7 +22,7 @@ pub(crate) async fn delete(engine: &Engine, head: &Parts) -> Result<Response<Rep
 pub(crate) async fn hide(engine: &Engine, deletion: &Deletion) -> Result<u64, Problem> {
     let mut events = Encoded::default();
     events.push_valid(&deletion.to_event(engine.new_id()), engine.limits())?;
-    let ticket = engine.append(Append { events, ..Append::default() }).map_err(answer::busy)?;
+    let ticket = engine.append(Append::of(events)).map_err(answer::busy)?;
     let appended = ticket.await.map_err(|error| answer::refused(error, &[], false))?;
     Ok(appended.hidden)
 }

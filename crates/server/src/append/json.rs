@@ -131,5 +131,5 @@ fn read_conditional(
         let at_index = |error: EventError| error.at_index(index);
         names.push(&producer.encode(event, &mut encoded).map_err(at_index)?);
     }
-    Ok((Append { events: encoded, preconditions }, names))
+    Ok((Append { preconditions, ..Append::of(encoded) }, names))
 }

@@ -227,7 +227,7 @@ impl Import<'_> {
     async fn submit(&mut self, events: &Encoded) -> Result<Ticket, Problem> {
         let mut tries = 0;
         loop {
-            let append = Append { events: events.clone(), preconditions: Vec::new() };
+            let append = Append::of(events.clone());
             let busy = match self.engine.append(append) {
                 Ok(ticket) => return Ok(ticket),
                 Err(busy) => busy,
@@ -258,13 +258,16 @@ impl Import<'_> {
     /// A group is stored whole or not at all; what stands before the line to blame is stored
     /// after all.
     async fn refused(&mut self, error: AppendError, group: &Group) -> Problem {
-        let AppendError::IdentityConflict { index, .. } = error else {
-            return answer::refused(error, &[], false);
+        let index = match &error {
+            AppendError::IdentityConflict { index, .. } | AppendError::Refused { index, .. } => {
+                *index
+            }
+            _ => return answer::refused(error, &[], false),
         };
         let mut before = Encoded::default();
         before.extend(&group.events, 0, index);
         if !before.is_empty() {
-            let append = Append { events: before, preconditions: Vec::new() };
+            let append = Append::of(before);
             match self.engine.append(append).map_err(answer::busy) {
                 Ok(ticket) => match ticket.await {
                     Ok(appended) => self.tally.add(&appended),

@@ -75,6 +75,11 @@ impl<'h> Producer<'h> {
         read(&mut Strictness::Lenient(Fill { id: &mut id, now: self.now }))
     }
 
+    /// An event of the server's own making, with an id and a time.
+    pub(crate) fn event(&mut self, source: &'static str, ty: &'static str) -> Event<'static> {
+        Event::new(self.namer.next(), source, ty).with_time(self.now.to_string())
+    }
+
     /// Reads one JSON event and encodes it.
     pub(super) fn json<'e>(
         &mut self,

@@ -91,5 +91,5 @@ pub(super) fn prepared(
     let mut answer = Vec::with_capacity(event.id.len() + event.source.len() + 80);
     answer::push_name(&mut answer, &event);
     let by_header = !preconditions.is_empty();
-    Ok(Prepared { append: Append { events, preconditions }, answer, by_header })
+    Ok(Prepared { append: Append { preconditions, ..Append::of(events) }, answer, by_header })
 }

@@ -76,7 +76,8 @@ fn prepare(
             |message| producer.encode(proto::parse_event(message)?, &mut events).map(drop);
         read(message).map_err(|error: EventError| error.at_index(index))?;
     }
-    Ok(Append { events, preconditions: terms::preconditions(request.preconditions)? })
+    let preconditions = terms::preconditions(request.preconditions)?;
+    Ok(Append { preconditions, ..Append::of(events) })
 }
 
 fn acknowledged(appended: &Appended) -> AppendResponse {

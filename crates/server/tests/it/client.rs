@@ -63,12 +63,15 @@ impl Client {
     /// Reads an answer. `head`: it has no body.
     pub(crate) fn answer(&mut self, head: bool) -> Answer {
         let mut answer = self.answer_head();
-        answer.body = match (answer.header("content-length"), head || answer.status == 204) {
-            (_, true) => Vec::new(),
-            (Some(length), false) => self.exactly(length.parse().expect("a length")),
-            (None, false) if answer.header("transfer-encoding") == Some("chunked") => self.chunks(),
-            (None, false) => self.rest(),
-        };
+        answer.body =
+            match (answer.header("content-length"), head || matches!(answer.status, 204 | 304)) {
+                (_, true) => Vec::new(),
+                (Some(length), false) => self.exactly(length.parse().expect("a length")),
+                (None, false) if answer.header("transfer-encoding") == Some("chunked") => {
+                    self.chunks()
+                }
+                (None, false) => self.rest(),
+            };
         answer
     }
 

@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod ndjson;
 mod read;
+mod resources;
 mod rest;
 mod sse;
 mod stream;

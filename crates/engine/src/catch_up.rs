@@ -1,0 +1,209 @@
+//! Bringing projections up to the head when a directory is opened (INV-4): what was missing, damaged
+//! or of another version is folded from the log again, and says so.
+
+use std::time::{Duration, Instant};
+
+use annal_event::{
+    Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector, StoredEvent,
+};
+use annal_projection::{
+    draft::Draft,
+    index::{IndexError, Opened, Order},
+    resources::Place,
+    store,
+};
+
+use crate::{
+    effects,
+    engine::OpenError,
+    read::{ReadError, View},
+};
+
+/// Bytes read from the log at a time.
+const FOLD_BYTES: usize = 4 * 1024 * 1024;
+
+/// Positions taken from the index at a time.
+const CHUNK: usize = 1_024;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Tells how far something has come, now and then.
+struct Progress {
+    what: &'static str,
+    from: Position,
+    head: Position,
+    begun: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(what: &'static str, from: Position, head: Position) -> Progress {
+        let now = Instant::now();
+        Progress { what, from, head, begun: now, told: now }
+    }
+
+    fn at(&mut self, folded: Position) {
+        if self.told.elapsed() > TELL_EVERY {
+            self.told = Instant::now();
+            tracing::info!(folded = folded.0, head = self.head.0, "{} catching up", self.what);
+        }
+    }
+
+    fn done(self) {
+        if self.head > self.from {
+            let ms = self.begun.elapsed().as_millis() as u64;
+            tracing::info!(events = self.head.0 - self.from.0, ms, "{} caught up", self.what);
+        }
+    }
+}
+
+/// Folds what the log has and the index has not.
+pub(crate) fn index(view: &View) -> Result<(), OpenError> {
+    let (index, head) = (view.index(), view.head());
+    if let Opened::Empty { reason } = index.opened()
+        && head > Position::ZERO
+    {
+        tracing::info!(reason, "the index is built anew");
+    }
+    check(index.folded(), head)?;
+    let mut progress = Progress::new("index", index.folded(), head);
+    while index.folded() < head {
+        for batch in view.log().batches(index.folded(), FOLD_BYTES)? {
+            index.fold(&batch)?;
+        }
+        while index.stats().tables > 1 && index.maintain(head)? {}
+        progress.at(index.folded());
+    }
+    progress.done();
+    Ok(())
+}
+
+/// Only what is durable is ever written, so a projection cannot be ahead of a whole log.
+fn check(folded: Position, head: Position) -> Result<(), OpenError> {
+    if folded > head {
+        return Err(OpenError::LogIsShort { head, folded });
+    }
+    Ok(())
+}
+
+/// Hides again what users have deleted: the deletions are in the log, and the index says which
+/// events they speak of.
+pub(crate) fn deletions(view: &View) -> Result<(), OpenError> {
+    let own = Selector {
+        sources: vec![SYSTEM_SOURCE.to_owned()],
+        types: vec![Pattern::Exact(SUBJECT_DELETED.to_owned())],
+        ..Selector::default()
+    };
+    for by in found(view, &Query::one(own), Position::ZERO, Position::MAX)? {
+        if let Some(stored) = view.log().get(by)?
+            && let Some(deletion) = deletion(&stored)?
+        {
+            let events = found(view, &deletion.query(), deletion.from.prev(), by)?;
+            view.deletions().hide(by, &events, by);
+        }
+    }
+    Ok(())
+}
+
+fn deletion(stored: &StoredEvent) -> Result<Option<Deletion>, OpenError> {
+    let damaged = |source| OpenError::Record { position: stored.position(), source };
+    Deletion::of(&stored.event().map_err(damaged)?).map_err(damaged)
+}
+
+fn found(
+    view: &View,
+    query: &Query,
+    after: Position,
+    before: Position,
+) -> Result<Vec<Position>, IndexError> {
+    let mut selection = view.index().select(query, after, before, Order::Ascending);
+    let mut found = Vec::new();
+    while selection.next(CHUNK, &mut found)? {}
+    Ok(found)
+}
+
+/// Folds the events that change rows and that the store has not.
+pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
+    let (store, head) = (view.store(), view.head());
+    if let store::Opened::Empty { reason } = store.opened()
+        && head > Position::ZERO
+    {
+        tracing::info!(reason, "the rows of resources are built anew");
+    }
+    check(store.folded(), head)?;
+    let mut progress = Progress::new("resources", store.folded(), head);
+    let query = marked();
+    let mut selection = view.index().select(&query, store.folded(), head.next(), Order::Ascending);
+    let (mut positions, mut events, mut more) = (Vec::new(), Vec::new(), true);
+    while more {
+        positions.clear();
+        events.clear();
+        more = selection.next(CHUNK, &mut positions)?;
+        view.log().get_many(&positions, &mut events)?;
+        for stored in &events {
+            fold(view, stored)?;
+        }
+        if store.overlay_bytes() > view_bytes_max() {
+            store.flush(view.log().durable().min(head))?;
+        }
+        progress.at(store.folded());
+    }
+    store.advance(head);
+    progress.done();
+    Ok(())
+}
+
+/// Rows kept in memory while they are folded again.
+const fn view_bytes_max() -> usize {
+    64 * 1024 * 1024
+}
+
+/// The events that may change rows.
+fn marked() -> Query {
+    let types = ["json.commit", "nl.vng.zaken.json-commit.v1"];
+    let commits = Selector {
+        types: types.iter().map(|ty| Pattern::Exact((*ty).to_owned())).collect(),
+        ..Selector::default()
+    };
+    let own = Selector { sources: vec![SYSTEM_SOURCE.to_owned()], ..Selector::default() };
+    Query { any: vec![commits, own] }
+}
+
+fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
+    let position = stored.position();
+    let damaged = |source| OpenError::Record { position, source };
+    let event = stored.event().map_err(damaged)?;
+    let mut draft = Draft::new(view.store());
+    let place = Place { position, recorded: stored.recorded() };
+    let mut schema = None;
+    if let Some(deletion) = Deletion::of(&event).map_err(damaged)? {
+        refold(view, &mut draft, position, &deletion)?;
+    } else {
+        schema = view.resources().fold(&mut draft, &event, place)?;
+    }
+    draft.end_event(position);
+    for (position, changes) in draft.finish() {
+        view.store().stage(position, changes);
+    }
+    if let Some(schema) = schema {
+        view.resources().set_schema(schema, position, position);
+    }
+    Ok(())
+}
+
+fn refold(
+    view: &View,
+    draft: &mut Draft,
+    by: Position,
+    deletion: &Deletion,
+) -> Result<(), OpenError> {
+    let hidden = found(view, &deletion.query(), deletion.from.prev(), by)?;
+    let all = view.deletions().as_of(by);
+    let stored = |position: Position| {
+        let missing = || ReadError::Missing { position };
+        view.stored(position)?.ok_or_else(missing)
+    };
+    effects::refold(view, draft, by, &hidden, |at| all.contains(at), stored)
+        .map_err(|error: ReadError| OpenError::Rows(error))
+}

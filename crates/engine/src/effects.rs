@@ -1,0 +1,154 @@
+//! What an append changes besides the log: what a deletion hides, what commits make of resources,
+//! which schemas come into force. Worked out while it is decided, staged with it, taken back with it.
+
+use std::collections::BTreeSet;
+
+use annal_event::{Commit, Deletion, Position, ResourceKey, StoredEvent, Timestamp};
+use annal_projection::{
+    draft::Draft,
+    index::Order,
+    resources::{self, Place, SchemaChange},
+    store::Change,
+};
+
+use crate::{
+    append::{Append, AppendError},
+    decide::{CHUNK, Failure, Head, Known, decode},
+    read::View,
+};
+
+/// What is staged beside the events of an append.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// The earlier events that an event of this append hides, and where that one will stand.
+    pub(crate) hides: Option<(Position, Vec<Position>)>,
+    rows: Vec<(Position, Vec<Change>)>,
+    schemas: Vec<(Position, SchemaChange)>,
+}
+
+/// What came of working them out.
+pub(crate) enum Outcome {
+    Effects(Effects),
+    /// The append would change nothing at all.
+    Nothing,
+}
+
+/// Judges the events of an append that mean something to the store itself, in order, each on top of
+/// those before it.
+pub(crate) fn work_out(
+    head: &Head<'_>,
+    append: &Append,
+    known: &[Known],
+    recorded: Timestamp,
+) -> Result<Outcome, Failure> {
+    let mut effects = Effects::default();
+    let mut draft = None;
+    for index in append.events.marked().iter().map(|index| *index as usize) {
+        let (new, position) = head.place(known, index);
+        if !new {
+            continue;
+        }
+        let event = decode(append.events.record(index))?;
+        let place = Place { position, recorded };
+        let draft = draft.get_or_insert_with(|| Draft::new(head.view.store()));
+        if let Some(deletion) = Deletion::of(&event)? {
+            let hidden = head.matches(&deletion)?;
+            if hidden.is_empty() {
+                return Ok(Outcome::Nothing);
+            }
+            head.forget(draft, position, &hidden)?;
+            effects.hides = Some((position, hidden));
+        } else {
+            let judged = head.view.resources().judge(draft, &event, place, &append.checks);
+            let schema = judged.map_err(|failure| refused(failure, index))?;
+            effects.schemas.extend(schema.map(|change| (position, change)));
+        }
+        draft.end_event(position);
+    }
+    effects.rows = draft.map(Draft::finish).unwrap_or_default();
+    Ok(Outcome::Effects(effects))
+}
+
+fn refused(failure: resources::Failure, index: usize) -> Failure {
+    match failure {
+        resources::Failure::Refused(refusal) => {
+            Failure::Refused(AppendError::Refused { index, refusal: Box::new(refusal) })
+        }
+        resources::Failure::Store(error) => Failure::Read(error.into()),
+    }
+}
+
+impl Head<'_> {
+    /// Folds anew every resource that loses a commit.
+    fn forget(&self, draft: &mut Draft, by: Position, hidden: &[Position]) -> Result<(), Failure> {
+        let is_gone = |at: Position| self.hidden.contains(at) || hidden.binary_search(&at).is_ok();
+        let stored = |at: Position| self.stored(at);
+        refold(self.view, draft, by, hidden, is_gone, stored)
+    }
+}
+
+/// Folds anew every resource of which commits are among `hidden`, from those that are left before
+/// `by`.
+pub(crate) fn refold<E: From<crate::read::ReadError>>(
+    view: &View,
+    draft: &mut Draft,
+    by: Position,
+    hidden: &[Position],
+    is_gone: impl Fn(Position) -> bool,
+    stored: impl Fn(Position) -> Result<StoredEvent, E>,
+) -> Result<(), E> {
+    let mut resources = BTreeSet::new();
+    for position in hidden {
+        let stored = stored(*position)?;
+        let commit = stored.event().ok().and_then(|event| {
+            let commit = Commit::of(&event).ok()??;
+            Some(commit.key.into_owned())
+        });
+        resources.extend(commit);
+    }
+    for resource in resources {
+        let left = left_of(view, &resource, by).map_err(E::from)?;
+        let left: Result<Vec<_>, E> =
+            left.into_iter().filter(|at| !is_gone(*at)).map(&stored).collect();
+        let refolded = view.resources().refold(draft, &resource, left?);
+        refolded.map_err(|error| E::from(error.into()))?;
+    }
+    Ok(())
+}
+
+fn left_of(
+    view: &View,
+    resource: &ResourceKey<'_>,
+    by: Position,
+) -> Result<Vec<Position>, crate::read::ReadError> {
+    let mut found = Vec::new();
+    let mut selection =
+        view.index().select_resource(resource, Position::ZERO, by, Order::Ascending);
+    while selection.next(CHUNK, &mut found)? {}
+    Ok(found)
+}
+
+impl Effects {
+    /// Stages them, in the order of the events. Before the events are: whoever sees the events must
+    /// see what they change.
+    pub(crate) fn stage(self, view: &View) {
+        let visible = view.head();
+        if let Some((by, events)) = self.hides {
+            view.deletions().hide(by, &events, visible);
+        }
+        for (position, changes) in self.rows {
+            view.store().stage(position, changes);
+        }
+        for (position, change) in self.schemas {
+            view.resources().set_schema(change, position, visible);
+        }
+    }
+}
+
+/// Takes back what was staged after a position.
+pub(crate) fn rollback(view: &View, to: Position) -> Result<(), String> {
+    view.deletions().rollback(to);
+    view.resources().rollback(to);
+    view.store().rollback(to).map_err(|error| error.to_string())?;
+    view.index().rollback(to).map_err(|error| error.to_string())
+}
