@@ -1,7 +1,10 @@
 //! Bringing projections up to the head when a directory is opened (INV-4): what was missing, damaged
 //! or of another version is folded from the log again, and says so.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use annal_event::{
     Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector, StoredEvent,
@@ -9,8 +12,8 @@ use annal_event::{
 use annal_projection::{
     draft::Draft,
     index::{IndexError, Opened, Order},
-    resources::Place,
-    store,
+    resources::{Place, Resources, Rules},
+    store::{self, Store, StoreError},
 };
 
 use crate::{
@@ -123,8 +126,36 @@ fn found(
     Ok(found)
 }
 
-/// Folds the events that change rows and that the store has not.
+/// Opens the resources of a store; one that turns out to be damaged is emptied first.
+pub(crate) fn open_resources(store: &Arc<Store>, rules: Rules) -> Result<Resources, StoreError> {
+    Resources::open(Arc::clone(store), rules).or_else(|error| {
+        if !matches!(error, StoreError::Damaged { .. }) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the rows of resources are built anew");
+        store.clear()?;
+        Resources::open(Arc::clone(store), rules)
+    })
+}
+
+/// Folds the events that change rows and that the store has not. Rows that turn out to be damaged
+/// are folded from the beginning.
 pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
+    match missing_rows(view) {
+        Err(
+            error @ (OpenError::Store(StoreError::Damaged { .. })
+            | OpenError::Rows(ReadError::Store(StoreError::Damaged { .. }))),
+        ) => {
+            tracing::warn!(%error, "the rows of resources are built anew");
+            view.resources().rollback(Position::ZERO);
+            view.store().clear()?;
+            missing_rows(view)
+        }
+        done => done,
+    }
+}
+
+fn missing_rows(view: &View) -> Result<(), OpenError> {
     let (store, head) = (view.store(), view.head());
     if let store::Opened::Empty { reason } = store.opened()
         && head > Position::ZERO
