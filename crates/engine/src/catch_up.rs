@@ -28,6 +28,9 @@ const FOLD_BYTES: usize = 4 * 1024 * 1024;
 /// Positions taken from the index at a time.
 const CHUNK: usize = 1_024;
 
+/// Each of the two is damaged once, if at all; more often, and it is the disk.
+const CLEARED_MAX: u32 = 2;
+
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -61,8 +64,46 @@ impl Progress {
     }
 }
 
+/// Brings everything up to the head. What turns out to be damaged meanwhile is folded from the
+/// beginning.
+pub(crate) fn all(view: &View) -> Result<(), OpenError> {
+    let mut cleared = 0;
+    loop {
+        let error = match index(view).and_then(|()| deletions(view)).and_then(|()| rows(view)) {
+            Err(error) if cleared < CLEARED_MAX => error,
+            done => return done,
+        };
+        match damaged(&error) {
+            Some(Part::Index) => view.index().clear()?,
+            Some(Part::Rows) => {
+                view.resources().rollback(Position::ZERO);
+                view.store().clear()?;
+            }
+            None => return Err(error),
+        }
+        cleared += 1;
+        tracing::warn!(%error, "what is damaged is built anew");
+    }
+}
+
+/// What can be folded again.
+enum Part {
+    Index,
+    Rows,
+}
+
+fn damaged(error: &OpenError) -> Option<Part> {
+    match error {
+        OpenError::Index(IndexError::Damaged { .. })
+        | OpenError::Rows(ReadError::Index(IndexError::Damaged { .. })) => Some(Part::Index),
+        OpenError::Store(StoreError::Damaged { .. })
+        | OpenError::Rows(ReadError::Store(StoreError::Damaged { .. })) => Some(Part::Rows),
+        _ => None,
+    }
+}
+
 /// Folds what the log has and the index has not.
-pub(crate) fn index(view: &View) -> Result<(), OpenError> {
+fn index(view: &View) -> Result<(), OpenError> {
     let (index, head) = (view.index(), view.head());
     if let Opened::Empty { reason } = index.opened()
         && head > Position::ZERO
@@ -92,7 +133,7 @@ fn check(folded: Position, head: Position) -> Result<(), OpenError> {
 
 /// Hides again what users have deleted: the deletions are in the log, and the index says which
 /// events they speak of.
-pub(crate) fn deletions(view: &View) -> Result<(), OpenError> {
+fn deletions(view: &View) -> Result<(), OpenError> {
     let own = Selector {
         sources: vec![SYSTEM_SOURCE.to_owned()],
         types: vec![Pattern::Exact(SUBJECT_DELETED.to_owned())],
@@ -138,24 +179,8 @@ pub(crate) fn open_resources(store: &Arc<Store>, rules: Rules) -> Result<Resourc
     })
 }
 
-/// Folds the events that change rows and that the store has not. Rows that turn out to be damaged
-/// are folded from the beginning.
-pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
-    match missing_rows(view) {
-        Err(
-            error @ (OpenError::Store(StoreError::Damaged { .. })
-            | OpenError::Rows(ReadError::Store(StoreError::Damaged { .. }))),
-        ) => {
-            tracing::warn!(%error, "the rows of resources are built anew");
-            view.resources().rollback(Position::ZERO);
-            view.store().clear()?;
-            missing_rows(view)
-        }
-        done => done,
-    }
-}
-
-fn missing_rows(view: &View) -> Result<(), OpenError> {
+/// Folds the events that change rows and that the store has not.
+fn rows(view: &View) -> Result<(), OpenError> {
     let (store, head) = (view.store(), view.head());
     if let store::Opened::Empty { reason } = store.opened()
         && head > Position::ZERO

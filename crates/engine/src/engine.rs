@@ -151,9 +151,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::index(&core.view)?;
-        catch_up::deletions(&core.view)?;
-        catch_up::rows(&core.view)?;
+        catch_up::all(&core.view)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use annal_projection::store::StoreError;
+use annal_projection::{index::IndexError, store::StoreError};
 
 use crate::{Durability, engine::Core, writer::Progress};
 
@@ -33,6 +33,9 @@ impl Upkeep {
 
     fn index_step(&self) -> bool {
         let core = &self.core;
+        if core.failure().is_some() {
+            return false;
+        }
         if core.options.durability == Durability::Never && core.view.index().stats().tables > 1 {
             // The index must not be ahead of the log after a power loss.
             if let Err(error) = core.log.lock().sync() {
@@ -44,6 +47,9 @@ impl Upkeep {
         core.view.index().maintain(durable).unwrap_or_else(|error| {
             tracing::error!(%error, "the index could not be tidied up");
             core.stats.upkeep_failed();
+            if let IndexError::Damaged { .. } = error {
+                condemned(core, "index", core.view.index().condemn());
+            }
             false
         })
     }
@@ -62,21 +68,10 @@ impl Upkeep {
                 tracing::error!(%error, "rows could not be written");
                 core.stats.upkeep_failed();
                 if let StoreError::Damaged { .. } = error {
-                    self.condemn_rows();
+                    condemned(core, "rows", core.view.store().condemn());
                 }
                 false
             }
-        }
-    }
-
-    /// Nothing can be judged by rows that are damaged; the next start folds them anew.
-    fn condemn_rows(&self) {
-        let core = &self.core;
-        match core.view.store().condemn() {
-            Ok(()) => {
-                core.fail("the rows of resources are damaged; restart, and they are built anew")
-            }
-            Err(error) => core.fail(&format!("the rows of resources are damaged: {error}")),
         }
     }
 
@@ -86,5 +81,13 @@ impl Upkeep {
             self.core.stats.upkeep_failed();
             false
         })
+    }
+}
+
+/// Nothing can be decided by what is damaged; the next start folds it anew.
+fn condemned<E: std::fmt::Display>(core: &Core, what: &str, removed: Result<(), E>) {
+    match removed {
+        Ok(()) => core.fail(&format!("the {what} is damaged; restart, and it is built anew")),
+        Err(error) => core.fail(&format!("the {what} is damaged, and not removed: {error}")),
     }
 }
