@@ -129,12 +129,14 @@ pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
     if let store::Opened::Empty { reason } = store.opened()
         && head > Position::ZERO
     {
-        tracing::info!(reason, "the rows of resources are built anew");
+        tracing::info!(reason, "rows are built anew");
     }
     check(store.folded(), head)?;
-    let mut progress = Progress::new("resources", store.folded(), head);
+    let mut progress = Progress::new("rows", store.folded(), head);
     let query = marked();
-    let mut selection = view.index().select(&query, store.folded(), head.next(), Order::Ascending);
+    let index = view.index();
+    let mut selection =
+        index.select_with_topics(&query, store.folded(), head.next(), Order::Ascending);
     let (mut positions, mut events, mut more) = (Vec::new(), Vec::new(), true);
     while more {
         positions.clear();
@@ -159,7 +161,7 @@ const fn view_bytes_max() -> usize {
     64 * 1024 * 1024
 }
 
-/// The events that may change rows.
+/// The events that may change rows, but for those of topics.
 fn marked() -> Query {
     let types = ["json.commit", "nl.vng.zaken.json-commit.v1"];
     let commits = Selector {
@@ -176,11 +178,12 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     let event = stored.event().map_err(damaged)?;
     let mut draft = Draft::new(view.store());
     let place = Place { position, recorded: stored.recorded() };
-    let mut schema = None;
+    let (mut schema, mut topic) = (None, None);
     if let Some(deletion) = Deletion::of(&event).map_err(damaged)? {
         refold(view, &mut draft, position, &deletion)?;
     } else {
         schema = view.resources().fold(&mut draft, &event, place)?;
+        topic = view.topics().fold(&mut draft, &event, position)?;
     }
     draft.end_event(position);
     for (position, changes) in draft.finish() {
@@ -188,6 +191,9 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     }
     if let Some(schema) = schema {
         view.resources().set_schema(schema, position, position);
+    }
+    if let Some(topic) = topic {
+        view.topics().set(topic, position, position);
     }
     Ok(())
 }

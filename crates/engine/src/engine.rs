@@ -18,6 +18,7 @@ use annal_projection::{
     index::{Index, IndexError},
     resources::{self, Resources},
     store::{Store, StoreError},
+    topics::{self, Topics},
 };
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ const STORE_PATH: &str = "data.redb";
 
 /// The versions of everything that keeps rows: another makes the store begin anew.
 fn store_format() -> Vec<u8> {
-    format!("resources {}", resources::FORMAT).into_bytes()
+    format!("resources {}, topics {}", resources::FORMAT, topics::FORMAT).into_bytes()
 }
 
 /// What the state machines share.
@@ -128,6 +129,7 @@ impl Core {
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
         let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
+        let topics = Topics::open(Arc::clone(&store))?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -138,7 +140,7 @@ impl Core {
         let core = Arc::new(Core {
             queue: Queue::new(options.queue_bytes_max),
             stage: Stage::new(options.group_bytes_max),
-            view: Arc::new(View::new(reader, index, store, resources)),
+            view: Arc::new(View::new(reader, index, store, resources, topics)),
             log,
             clock,
             random,
