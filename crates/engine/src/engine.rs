@@ -16,9 +16,9 @@ use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
 use annal_projection::{
     index::{Index, IndexError},
-    resources::{self, Resources},
+    resources::{self, Rules},
     store::{Store, StoreError},
-    topics::{self, Topics},
+    topics,
 };
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
@@ -128,8 +128,11 @@ impl Core {
         let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
-        let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
-        let topics = Topics::open(Arc::clone(&store))?;
+        let rules = Rules {
+            require_schemas: options.require_schemas,
+            document_bytes_max: options.limits.event_bytes_max,
+        };
+        let (resources, topics) = catch_up::open_rows(&store, rules)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -149,9 +152,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::index(&core.view)?;
-        catch_up::deletions(&core.view)?;
-        catch_up::rows(&core.view)?;
+        catch_up::all(&core.view)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
@@ -250,8 +251,13 @@ impl Engine {
                 move || run_committer(&core, &committer)
             })?,
             spawn("annal-upkeep", &core, {
+                let (upkeep, stopping) = (upkeep.clone(), Arc::clone(&stopping));
+                move || run_upkeep(&stopping, || upkeep.tidy())
+            })?,
+            // One transaction may take a second, which the index cannot wait for.
+            spawn("annal-rows", &core, {
                 let stopping = Arc::clone(&stopping);
-                move || run_upkeep(upkeep, &stopping)
+                move || run_upkeep(&stopping, || upkeep.write_rows())
             })?,
         ];
         let threads = Mutex::new(threads);
@@ -420,9 +426,9 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(mut upkeep: Upkeep, stopping: &AtomicBool) {
+fn run_upkeep(stopping: &AtomicBool, step: impl Fn() -> bool) {
     while !stopping.load(Relaxed) {
-        if upkeep.step() == Progress::Idle {
+        if !step() {
             thread::sleep(REST);
         }
     }
