@@ -78,7 +78,7 @@ pub(crate) fn all(view: &View) -> Result<(), OpenError> {
             Some(Part::Index) => view.index().clear()?,
             Some(Part::Rows) => {
                 view.resources().rollback(Position::ZERO);
-            view.topics().rollback(Position::ZERO);
+                view.topics().rollback(Position::ZERO);
                 view.store().clear()?;
             }
             None => return Err(error),
