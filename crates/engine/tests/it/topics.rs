@@ -226,13 +226,18 @@ struct World {
     staged: Model,
     waiting: Vec<(Ticket, Answer)>,
     ids: u64,
+    /// Events that may have been staged since everything was written.
+    unwritten: u64,
 }
+
+/// The writer waits for upkeep when it is many tables behind.
+const UNWRITTEN_MAX: u64 = 400;
 
 /// Small enough that a story writes rows and freezes tables within its batches.
 fn options() -> EngineOptions {
     EngineOptions {
-        index: IndexOptions { table_events: 40, table_bytes: 64 * 1024, fan_out: 3 },
-        store: StoreOptions { cache_bytes: 256 * 1024, table_bytes: 3_000, lag_positions: 9 },
+        index: IndexOptions { table_events: 150, table_bytes: 256 * 1024, fan_out: 3 },
+        store: StoreOptions { cache_bytes: 256 * 1024, table_bytes: 12_000, lag_positions: 9 },
         ..EngineOptions::default()
     }
 }
@@ -252,7 +257,19 @@ impl World {
         let (core, writer, committer, upkeep) = open(&disk, &clock);
         let (committed, staged) = (Model::new(), Model::new());
         let waiting = Vec::new();
-        World { disk, clock, core, writer, committer, upkeep, committed, staged, waiting, ids: 0 }
+        World {
+            disk,
+            clock,
+            core,
+            writer,
+            committer,
+            upkeep,
+            committed,
+            staged,
+            waiting,
+            ids: 0,
+            unwritten: 0,
+        }
     }
 
     fn submit(&mut self, events: Encoded, expected: Answer) {
@@ -261,7 +278,18 @@ impl World {
         self.waiting.push((ticket, expected));
     }
 
+    /// Commits and writes before the writer would wait for that.
+    fn make_room(&mut self, events: u64) {
+        self.unwritten += events;
+        if self.unwritten > UNWRITTEN_MAX {
+            self.commit();
+            while self.upkeep.step() == Progress::Worked {}
+            self.unwritten = events;
+        }
+    }
+
     fn append(&mut self, items: &[Item]) {
+        self.make_room(items.len() as u64);
         let mut events = Encoded::default();
         for (index, item) in items.iter().enumerate() {
             match item {
