@@ -381,3 +381,43 @@ pub fn chain(
     link[52..].copy_from_slice(root);
     *blake3::keyed_hash(LINK_KEY, &link).as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topical(id: &str) -> Event<'static> {
+        Event::new(id.to_owned(), "/topics/t", "a").with_extension("topic", "t").with_json("{}")
+    }
+
+    fn ids(events: &Encoded) -> Vec<String> {
+        let id = |index| proto::decode_record(events.record(index)).expect("a record").id.into();
+        (0..events.len()).map(id).collect()
+    }
+
+    #[test]
+    fn events_get_their_ids_later() {
+        let mut events = Encoded::default();
+        events.push(&Event::new("own", "/s", "a"));
+        events.push_unnamed(&topical("stand-in-1"));
+        events.push(&Event::new("other", "/s", "a"));
+        events.push_unnamed(&topical("stand-in-2"));
+        events.push_unnamed(&topical("stand-in-3"));
+        events.pop();
+        assert_eq!((events.unnamed(), events.marked()), (&[1, 3][..], &[1, 3][..]));
+        let named = events.with_ids(&["t-7".to_owned(), "t-8".to_owned()]).expect("records");
+        assert_eq!(ids(&named), ["own", "t-7", "other", "t-8"]);
+        assert_eq!((named.unnamed(), named.marked()), (&[][..], &[1, 3][..]));
+        assert_eq!(named.identities()[1], Identity::of("/topics/t", "t-7"));
+        let mut again = Encoded::default();
+        again.push(&topical("t-8"));
+        assert_eq!(named.record(3), again.record(0), "as if it had come with it");
+        assert_eq!(named.digests()[3], again.digests()[0]);
+        let mut part = Encoded::default();
+        part.push(&Event::new("before", "/s", "a"));
+        part.extend(&events, 2, 4);
+        assert_eq!((part.unnamed(), part.marked()), (&[2][..], &[2][..]));
+        part.clear();
+        assert!(part.unnamed().is_empty());
+    }
+}

@@ -381,6 +381,8 @@ impl World {
         }
         let (core, writer, committer, upkeep) = open(&self.disk, &self.clock);
         (self.core, self.writer, self.committer, self.upkeep) = (core, writer, committer, upkeep);
+        // All rows may have been folded again.
+        self.unwritten = UNWRITTEN_MAX;
         self.compare();
     }
 
