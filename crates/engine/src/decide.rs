@@ -43,7 +43,7 @@ pub(crate) struct Store {
     /// What changes besides the log.
     pub(crate) effects: Effects,
     /// The events with the ids that they have been given, if some came without.
-    pub(crate) named: Option<Named>,
+    pub(crate) named: Option<Box<Named>>,
 }
 
 /// Events of which some came without an id.
@@ -134,13 +134,12 @@ fn decide_inner(
         return Err(Failure::Refused(error));
     }
     match effects::work_out(head, append, &known, head.time)? {
-        Outcome::Effects(effects) => {
-            let named = match effects.ids.is_empty() {
-                true => None,
-                false => {
-                    let ids = effects.ids.clone();
-                    Some(Named { events: append.events.with_ids(&ids)?, ids })
-                }
+        Outcome::Effects(mut effects) => {
+            let ids = std::mem::take(&mut effects.ids);
+            let named = if ids.is_empty() {
+                None
+            } else {
+                Some(Box::new(Named { events: append.events.with_ids(&ids)?, ids }))
             };
             Ok(Decision::Store(Store { known, effects, named }))
         }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     append::{AppendError, Appended, Outcome},
-    decide::{Decision, Head, Known, Scratch, Store, decide},
+    decide::{Decision, Head, Known, Named, Scratch, Store, decide},
     effects,
     engine::Core,
     queue::{Request, Taken},
@@ -130,8 +130,11 @@ impl Writer {
                 return self.answer_only(Answer { reply, answer: Err(error) });
             }
         };
-        let ids = named.as_ref().map(|named| named.ids.clone()).unwrap_or_default();
-        let events = named.as_ref().map_or(events, |named| &named.events);
+        let (named, ids) = match named.map(|named| *named) {
+            Some(Named { events, ids }) => (Some(events), ids),
+            None => (None, Vec::new()),
+        };
+        let events = named.as_ref().unwrap_or(events);
         let first = self.last.next();
         let (outcomes, new) = outcomes(first, events.len(), &known);
         let new = match &new {
