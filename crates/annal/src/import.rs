@@ -24,7 +24,7 @@ use clap::ValueEnum;
 pub(crate) use input::Input;
 pub(crate) use sink::Sink;
 
-use formats::Reading;
+use formats::{Reading, Shape};
 
 /// How the events of a file are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,6 +67,9 @@ fn move_all(input: &mut Input, sink: &mut Sink, progress: impl Fn(u64)) -> anyho
     let reading = Reading { source: input.source().to_owned(), limits: input.limits(), now };
     while let Some(piece) = input.next()? {
         let event = reading.event(&piece).with_context(|| piece.place.clone())?;
+        if let Shape::Topic { topic, .. } = &piece.shape {
+            sink.need_topic(topic).with_context(|| piece.place.clone())?;
+        }
         sink.push(&piece.place, &event)?;
         progress(piece.bytes_done);
     }

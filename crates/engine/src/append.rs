@@ -7,7 +7,10 @@ use std::{
 };
 
 use annal_event::{Actual, Encoded, Position, Precondition, Timestamp};
-use annal_projection::resources::{Checks, Refusal};
+use annal_projection::{
+    resources::{Checks, Refusal},
+    topics,
+};
 use smallvec::SmallVec;
 
 use crate::Durability;
@@ -50,6 +53,8 @@ pub struct Appended {
     pub recorded: Timestamp,
     /// How many earlier events it has hidden ([`annal_event::Deletion`]).
     pub hidden: u64,
+    /// The ids of the events that came without ([`Encoded::unnamed`]), in order.
+    pub ids: Vec<String>,
     /// What holds of it now.
     pub durability: Durability,
 }
@@ -122,6 +127,14 @@ pub enum AppendError {
         index: usize,
         /// What it would break.
         refusal: Box<Refusal>,
+    },
+    /// An event does not suit its topic, or what is said of a topic cannot be; nothing was stored.
+    #[error("event {index}: {refusal}")]
+    RefusedByTopic {
+        /// Which event of the append.
+        index: usize,
+        /// What does not suit.
+        refusal: Box<topics::Refusal>,
     },
     /// No room on the disk; nothing was stored, and reads go on.
     #[error("the disk is full")]

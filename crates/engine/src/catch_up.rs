@@ -14,6 +14,7 @@ use annal_projection::{
     index::{IndexError, Opened, Order},
     resources::{Place, Resources, Rules},
     store::{self, Store, StoreError},
+    topics::Topics,
 };
 
 use crate::{
@@ -77,6 +78,7 @@ pub(crate) fn all(view: &View) -> Result<(), OpenError> {
             Some(Part::Index) => view.index().clear()?,
             Some(Part::Rows) => {
                 view.resources().rollback(Position::ZERO);
+                view.topics().rollback(Position::ZERO);
                 view.store().clear()?;
             }
             None => return Err(error),
@@ -167,15 +169,22 @@ fn found(
     Ok(found)
 }
 
-/// Opens the resources of a store; one that turns out to be damaged is emptied first.
-pub(crate) fn open_resources(store: &Arc<Store>, rules: Rules) -> Result<Resources, StoreError> {
-    Resources::open(Arc::clone(store), rules).or_else(|error| {
+/// Opens what keeps rows in a store; one that turns out to be damaged is emptied first.
+pub(crate) fn open_rows(
+    store: &Arc<Store>,
+    rules: Rules,
+) -> Result<(Resources, Topics), StoreError> {
+    let open = || {
+        let resources = Resources::open(Arc::clone(store), rules)?;
+        Ok((resources, Topics::open(Arc::clone(store))?))
+    };
+    open().or_else(|error| {
         if !matches!(error, StoreError::Damaged { .. }) {
             return Err(error);
         }
-        tracing::warn!(%error, "the rows of resources are built anew");
+        tracing::warn!(%error, "rows are built anew");
         store.clear()?;
-        Resources::open(Arc::clone(store), rules)
+        open()
     })
 }
 
@@ -185,12 +194,14 @@ fn rows(view: &View) -> Result<(), OpenError> {
     if let store::Opened::Empty { reason } = store.opened()
         && head > Position::ZERO
     {
-        tracing::info!(reason, "the rows of resources are built anew");
+        tracing::info!(reason, "rows are built anew");
     }
     check(store.folded(), head)?;
-    let mut progress = Progress::new("resources", store.folded(), head);
+    let mut progress = Progress::new("rows", store.folded(), head);
     let query = marked();
-    let mut selection = view.index().select(&query, store.folded(), head.next(), Order::Ascending);
+    let index = view.index();
+    let mut selection =
+        index.select_with_topics(&query, store.folded(), head.next(), Order::Ascending);
     let (mut positions, mut events, mut more) = (Vec::new(), Vec::new(), true);
     while more {
         positions.clear();
@@ -215,7 +226,7 @@ const fn view_bytes_max() -> usize {
     64 * 1024 * 1024
 }
 
-/// The events that may change rows.
+/// The events that may change rows, but for those of topics.
 fn marked() -> Query {
     let types = ["json.commit", "nl.vng.zaken.json-commit.v1"];
     let commits = Selector {
@@ -232,11 +243,12 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     let event = stored.event().map_err(damaged)?;
     let mut draft = Draft::new(view.store());
     let place = Place { position, recorded: stored.recorded() };
-    let mut schema = None;
+    let (mut schema, mut topic) = (None, None);
     if let Some(deletion) = Deletion::of(&event).map_err(damaged)? {
         refold(view, &mut draft, position, &deletion)?;
     } else {
         schema = view.resources().fold(&mut draft, &event, place)?;
+        topic = view.topics().fold(&mut draft, &event, position)?;
     }
     draft.end_event(position);
     for (position, changes) in draft.finish() {
@@ -244,6 +256,9 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     }
     if let Some(schema) = schema {
         view.resources().set_schema(schema, position, position);
+    }
+    if let Some(topic) = topic {
+        view.topics().set(topic, position, position);
     }
     Ok(())
 }

@@ -42,6 +42,16 @@ pub(crate) struct Store {
     pub(crate) known: Vec<Known>,
     /// What changes besides the log.
     pub(crate) effects: Effects,
+    /// The events with the ids that they have been given, if some came without.
+    pub(crate) named: Option<Box<Named>>,
+}
+
+/// Events of which some came without an id.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) events: Encoded,
+    /// The ids given, in order.
+    pub(crate) ids: Vec<String>,
 }
 
 /// Whether an event is there already.
@@ -116,7 +126,7 @@ fn decide_inner(
     let known = dedupe(head, &append.events, scratch)?;
     let nothing_new = known.iter().all(|known| *known != Known::No);
     if !append.events.is_empty() && !known.is_empty() && nothing_new {
-        return Ok(Decision::Store(Store { known, effects: Effects::default() }));
+        return Ok(Decision::Store(Store { known, ..Store::default() }));
     }
     let failed = check(head, &append.preconditions)?;
     if !failed.is_empty() {
@@ -124,7 +134,15 @@ fn decide_inner(
         return Err(Failure::Refused(error));
     }
     match effects::work_out(head, append, &known, head.time)? {
-        Outcome::Effects(effects) => Ok(Decision::Store(Store { known, effects })),
+        Outcome::Effects(mut effects) => {
+            let ids = std::mem::take(&mut effects.ids);
+            let named = if ids.is_empty() {
+                None
+            } else {
+                Some(Box::new(Named { events: append.events.with_ids(&ids)?, ids }))
+            };
+            Ok(Decision::Store(Store { known, effects, named }))
+        }
         Outcome::Nothing => Ok(Decision::Nothing),
     }
 }

@@ -1,14 +1,17 @@
 //! What an append changes besides the log: what a deletion hides, what commits make of resources,
-//! which schemas come into force. Worked out while it is decided, staged with it, taken back with it.
+//! which schemas and topics come into force, which numbers events get in their topics. Worked out while it is decided, staged with it, taken back with it.
 
 use std::collections::BTreeSet;
 
-use annal_event::{Commit, Deletion, Position, ResourceKey, StoredEvent, Timestamp};
+use annal_event::{
+    Commit, Deletion, Pattern, Position, Query, ResourceKey, Selector, StoredEvent, Timestamp,
+};
 use annal_projection::{
     draft::Draft,
     index::Order,
     resources::{self, Place, SchemaChange},
     store::Change,
+    topics::{self, Judged, TopicChange},
 };
 
 use crate::{
@@ -17,13 +20,21 @@ use crate::{
     read::View,
 };
 
+/// A changed schema is tried on the newest stored events of its type: so many, and so many bytes of
+/// them. Others wait meanwhile.
+const SUITED_EVENTS_MAX: usize = 1_000;
+const SUITED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// What is staged beside the events of an append.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// The earlier events that an event of this append hides, and where that one will stand.
     pub(crate) hides: Option<(Position, Vec<Position>)>,
+    /// The ids of the events that came without, in order.
+    pub(crate) ids: Vec<String>,
     rows: Vec<(Position, Vec<Change>)>,
     schemas: Vec<(Position, SchemaChange)>,
+    topics: Vec<(Position, TopicChange)>,
 }
 
 /// What came of working them out.
@@ -62,6 +73,22 @@ pub(crate) fn work_out(
             let judged = head.view.resources().judge(draft, &event, place, &append.checks);
             let schema = judged.map_err(|failure| refused(failure, index))?;
             effects.schemas.extend(schema.map(|change| (position, change)));
+            let judged = head.view.topics().judge(draft, &event, position);
+            match judged.map_err(|failure| refused_by_topic(failure, index))? {
+                Judged::Nothing => {}
+                Judged::Numbered(number) => {
+                    let topic = event.topic().unwrap_or_default();
+                    if append.events.unnamed().binary_search(&(index as u32)).is_ok() {
+                        effects.ids.push(format!("{topic}-{number}"));
+                    }
+                }
+                Judged::Changes(change) => {
+                    if !append.checks.force {
+                        head.suits_stored(&change, index)?;
+                    }
+                    effects.topics.push((position, change));
+                }
+            }
         }
         draft.end_event(position);
     }
@@ -78,7 +105,58 @@ fn refused(failure: resources::Failure, index: usize) -> Failure {
     }
 }
 
+fn refused_by_topic(failure: topics::Failure, index: usize) -> Failure {
+    match failure {
+        topics::Failure::Refused(refusal) => {
+            Failure::Refused(AppendError::RefusedByTopic { index, refusal: Box::new(refusal) })
+        }
+        topics::Failure::Store(error) => Failure::Read(error.into()),
+    }
+}
+
 impl Head<'_> {
+    /// Refuses a change of a topic that its newest events would break.
+    fn suits_stored(&self, change: &TopicChange, index: usize) -> Result<(), Failure> {
+        let topic = change.topic();
+        if change.types().is_empty() {
+            return Ok(());
+        }
+        let query = Query::one(Selector {
+            topics: vec![topic.name.clone()],
+            types: change.types().iter().cloned().map(Pattern::Exact).collect(),
+            ..Selector::default()
+        });
+        let none = (Position::ZERO, Position::MAX);
+        let mut selection = self.view.index().select(&query, none.0, none.1, Order::Descending);
+        let (mut found, mut more) = (Vec::new(), true);
+        while more && found.len() < SUITED_EVENTS_MAX {
+            more = selection.next(CHUNK, &mut found)?;
+            found.retain(|position| !self.hidden.contains(*position));
+        }
+        found.truncate(SUITED_EVENTS_MAX);
+        let mut bytes = 0;
+        for position in found {
+            let stored = self.stored(position)?;
+            bytes += stored.record().len();
+            if bytes > SUITED_BYTES_MAX {
+                break;
+            }
+            let event = decode(stored.record())?;
+            let errors = change.errors(&event);
+            if !errors.is_empty() {
+                let refusal = topics::Refusal::StoredEvent {
+                    topic: topic.name.clone(),
+                    ty: event.ty.to_string(),
+                    id: event.id.to_string(),
+                    position,
+                    errors,
+                };
+                return Err(refused_by_topic(topics::Failure::Refused(refusal), index));
+            }
+        }
+        Ok(())
+    }
+
     /// Folds anew every resource that loses a commit.
     fn forget(&self, draft: &mut Draft, by: Position, hidden: &[Position]) -> Result<(), Failure> {
         let is_gone = |at: Position| self.hidden.contains(at) || hidden.binary_search(&at).is_ok();
@@ -142,6 +220,9 @@ impl Effects {
         for (position, change) in self.schemas {
             view.resources().set_schema(change, position, visible);
         }
+        for (position, change) in self.topics {
+            view.topics().set(change, position, visible);
+        }
     }
 }
 
@@ -149,6 +230,7 @@ impl Effects {
 pub(crate) fn rollback(view: &View, to: Position) -> Result<(), String> {
     view.deletions().rollback(to);
     view.resources().rollback(to);
+    view.topics().rollback(to);
     view.store().rollback(to).map_err(|error| error.to_string())?;
     view.index().rollback(to).map_err(|error| error.to_string())
 }

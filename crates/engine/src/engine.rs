@@ -18,6 +18,7 @@ use annal_projection::{
     index::{Index, IndexError},
     resources::{self, Rules},
     store::{Store, StoreError},
+    topics,
 };
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ const STORE_PATH: &str = "data.redb";
 
 /// The versions of everything that keeps rows: another makes the store begin anew.
 fn store_format() -> Vec<u8> {
-    format!("resources {}", resources::FORMAT).into_bytes()
+    format!("resources {}, topics {}", resources::FORMAT, topics::FORMAT).into_bytes()
 }
 
 /// What the state machines share.
@@ -131,7 +132,7 @@ impl Core {
             require_schemas: options.require_schemas,
             document_bytes_max: options.limits.event_bytes_max,
         };
-        let resources = catch_up::open_resources(&store, rules)?;
+        let (resources, topics) = catch_up::open_rows(&store, rules)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -142,7 +143,7 @@ impl Core {
         let core = Arc::new(Core {
             queue: Queue::new(options.queue_bytes_max),
             stage: Stage::new(options.group_bytes_max),
-            view: Arc::new(View::new(reader, index, store, resources)),
+            view: Arc::new(View::new(reader, index, store, resources, topics)),
             log,
             clock,
             random,

@@ -24,13 +24,17 @@ mod resource;
 mod seams;
 mod stage;
 mod stats;
+mod topic;
 mod upkeep;
 mod writer;
 
 pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
 pub use annal_projection::resources::{
-    Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, SchemaError,
-    Sort,
+    Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, Sort,
+};
+pub use annal_projection::{
+    schema::SchemaError,
+    topics::{Counter, Refusal as TopicRefusal, Topic},
 };
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
@@ -43,5 +47,6 @@ pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View
 pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
+pub use topic::TopicRead;
 pub use upkeep::Upkeep;
 pub use writer::{Progress, Writer};

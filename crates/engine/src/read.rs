@@ -13,6 +13,7 @@ use annal_projection::{
     index::{self, Index, IndexError},
     resources::Resources,
     store::{Store, StoreError},
+    topics::Topics,
 };
 
 pub use annal_projection::index::Order;
@@ -132,6 +133,7 @@ pub struct View {
     index: Arc<Index>,
     store: Arc<Store>,
     resources: Resources,
+    topics: Topics,
     deletions: Deletions,
     bell: Bell,
 }
@@ -142,9 +144,10 @@ impl View {
         index: Arc<Index>,
         store: Arc<Store>,
         resources: Resources,
+        topics: Topics,
     ) -> View {
         let (deletions, bell) = (Deletions::default(), Bell::default());
-        View { log, index, store, resources, deletions, bell }
+        View { log, index, store, resources, topics, deletions, bell }
     }
 
     /// The last visible position.
@@ -170,6 +173,11 @@ impl View {
     /// The resources behind it.
     pub fn resources(&self) -> &Resources {
         &self.resources
+    }
+
+    /// The topics behind it.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
     }
 
     /// The deletions behind it.
@@ -394,7 +402,7 @@ fn of_the_system(query: &Query) -> Vec<Selector> {
     asked.iter().filter(own).map(only).collect()
 }
 
-fn decode(stored: &StoredEvent) -> Result<Event<'_>, ReadError> {
+pub(crate) fn decode(stored: &StoredEvent) -> Result<Event<'_>, ReadError> {
     stored.event().map_err(|source| ReadError::Record { position: stored.position(), source })
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     append::{AppendError, Appended, Outcome},
-    decide::{Decision, Head, Known, Scratch, Store, decide},
+    decide::{Decision, Head, Known, Named, Scratch, Store, decide},
     effects,
     engine::Core,
     queue::{Request, Taken},
@@ -119,7 +119,7 @@ impl Writer {
         time: Timestamp,
         reply: crate::append::Reply,
     ) -> Result<(), crate::append::Reply> {
-        let Store { known, effects } = match decision {
+        let Store { known, effects, named } = match decision {
             Decision::Store(store) => store,
             Decision::Nothing => {
                 let answer = Ok(self.appended(Outcomes::new(), self.last, self.time));
@@ -130,6 +130,11 @@ impl Writer {
                 return self.answer_only(Answer { reply, answer: Err(error) });
             }
         };
+        let (named, ids) = match named.map(|named| *named) {
+            Some(Named { events, ids }) => (Some(events), ids),
+            None => (None, Vec::new()),
+        };
+        let events = named.as_ref().unwrap_or(events);
         let first = self.last.next();
         let (outcomes, new) = outcomes(first, events.len(), &known);
         let new = match &new {
@@ -147,7 +152,7 @@ impl Writer {
             let answer = Err(AppendError::Unavailable { reason: error });
             return self.answer_only(Answer { reply, answer });
         }
-        let mut appended = self.appended(outcomes, head, time);
+        let mut appended = Appended { ids, ..self.appended(outcomes, head, time) };
         appended.hidden = effects.hides.as_ref().map_or(0, |(_, events)| events.len() as u64);
         effects.stage(&self.core.view);
         self.core.view.store().advance(head);
@@ -193,7 +198,7 @@ impl Writer {
 
     fn appended(&self, outcomes: Outcomes, head: Position, recorded: Timestamp) -> Appended {
         let durability = self.core.options.durability;
-        Appended { outcomes, head, recorded, hidden: 0, durability }
+        Appended { outcomes, head, recorded, hidden: 0, ids: Vec::new(), durability }
     }
 
     /// After a failed commit: forgets everything staged and answers those who waited for it.

@@ -28,6 +28,8 @@ pub struct Encoded {
     identities: SmallVec<[Identity; 1]>,
     /// Events that mean something to the store itself ([`Event::is_marked`]), by index.
     marked: Vec<u32>,
+    /// Events whose id is given when their place is known, by index.
+    unnamed: Vec<u32>,
 }
 
 impl Encoded {
@@ -48,6 +50,13 @@ impl Encoded {
         }
     }
 
+    /// Appends one event whose id is given when its place is known ([`Encoded::with_ids`]). Until
+    /// then it has one that no other event of these has, and that is no shorter.
+    pub fn push_unnamed(&mut self, event: &Event<'_>) {
+        self.unnamed.push(self.ends.len() as u32);
+        self.push(event);
+    }
+
     /// Validates one event ([`Event::validate`]) and appends it. On an error nothing is appended.
     pub fn push_valid(&mut self, event: &Event<'_>, limits: &Limits) -> Result<(), EventError> {
         event.validate(limits)?;
@@ -61,6 +70,7 @@ impl Encoded {
         self.digests.pop();
         self.identities.pop();
         self.marked.pop_if(|marked| *marked as usize == self.ends.len());
+        self.unnamed.pop_if(|unnamed| *unnamed as usize == self.ends.len());
         self.payload.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
@@ -99,6 +109,28 @@ impl Encoded {
         &self.marked
     }
 
+    /// Events whose id is given when their place is known, by index.
+    pub fn unnamed(&self) -> &[u32] {
+        &self.unnamed
+    }
+
+    /// The same events, where each of [`Encoded::unnamed`] has the id that stands at its place in
+    /// `ids`; those without one there are left as they are.
+    pub fn with_ids(&self, ids: &[String]) -> Result<Encoded, EventError> {
+        let mut named = Encoded::default();
+        named.payload.reserve(self.payload.len());
+        let mut copied = 0;
+        for (index, id) in self.unnamed.iter().map(|index| *index as usize).zip(ids) {
+            named.extend(self, copied, index);
+            let mut event = proto::decode_record(self.record(index))?;
+            event.id = id.as_str().into();
+            named.push(&event);
+            copied = index + 1;
+        }
+        named.extend(self, copied, self.len());
+        Ok(named)
+    }
+
     /// The record of event `index`, without its length prefix.
     pub fn record(&self, index: usize) -> &[u8] {
         record(&self.payload, &self.ends, index)
@@ -116,6 +148,7 @@ impl Encoded {
         self.digests.clear();
         self.identities.clear();
         self.marked.clear();
+        self.unnamed.clear();
     }
 
     /// Appends events `from..to` of `other`.
@@ -123,9 +156,12 @@ impl Encoded {
         let shift = self.payload.len() as u32;
         let base = start_of(&other.ends, from) as u32;
         let before = self.ends.len();
-        let within = |marked: &&u32| (from..to).contains(&(**marked as usize));
-        let marked = other.marked.iter().filter(within);
-        self.marked.extend(marked.map(|marked| (*marked as usize - from + before) as u32));
+        let moved = |of: &[u32]| -> Vec<u32> {
+            let within = of.iter().filter(|index| (from..to).contains(&(**index as usize)));
+            within.map(|index| (*index as usize - from + before) as u32).collect()
+        };
+        self.marked.extend(moved(&other.marked));
+        self.unnamed.extend(moved(&other.unnamed));
         self.payload.extend_from_slice(other.framed(from, to));
         self.ends.extend(other.ends[from..to].iter().map(|end| end - base + shift));
         self.digests.extend_from_slice(&other.digests[from..to]);
@@ -344,4 +380,44 @@ pub fn chain(
     link[44..52].copy_from_slice(&time.0.to_le_bytes());
     link[52..].copy_from_slice(root);
     *blake3::keyed_hash(LINK_KEY, &link).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topical(id: &str) -> Event<'static> {
+        Event::new(id.to_owned(), "/topics/t", "a").with_extension("topic", "t").with_json("{}")
+    }
+
+    fn ids(events: &Encoded) -> Vec<String> {
+        let id = |index| proto::decode_record(events.record(index)).expect("a record").id.into();
+        (0..events.len()).map(id).collect()
+    }
+
+    #[test]
+    fn events_get_their_ids_later() {
+        let mut events = Encoded::default();
+        events.push(&Event::new("own", "/s", "a"));
+        events.push_unnamed(&topical("stand-in-1"));
+        events.push(&Event::new("other", "/s", "a"));
+        events.push_unnamed(&topical("stand-in-2"));
+        events.push_unnamed(&topical("stand-in-3"));
+        events.pop();
+        assert_eq!((events.unnamed(), events.marked()), (&[1, 3][..], &[1, 3][..]));
+        let named = events.with_ids(&["t-7".to_owned(), "t-8".to_owned()]).expect("records");
+        assert_eq!(ids(&named), ["own", "t-7", "other", "t-8"]);
+        assert_eq!((named.unnamed(), named.marked()), (&[][..], &[1, 3][..]));
+        assert_eq!(named.identities()[1], Identity::of("/topics/t", "t-7"));
+        let mut again = Encoded::default();
+        again.push(&topical("t-8"));
+        assert_eq!(named.record(3), again.record(0), "as if it had come with it");
+        assert_eq!(named.digests()[3], again.digests()[0]);
+        let mut part = Encoded::default();
+        part.push(&Event::new("before", "/s", "a"));
+        part.extend(&events, 2, 4);
+        assert_eq!((part.unnamed(), part.marked()), (&[2][..], &[2][..]));
+        part.clear();
+        assert!(part.unnamed().is_empty());
+    }
 }

@@ -42,6 +42,8 @@ pub enum EventErrorKind {
     Precondition,
     /// A JSON commit has another form than API.md §5 gives.
     Commit,
+    /// What is asked of a topic has another form than API.md §6 gives.
+    Topic,
     /// A stored record does not decode: what was read is not what was written.
     Damaged,
 }
@@ -59,6 +61,7 @@ impl EventErrorKind {
             EventErrorKind::Filter => "invalid-filter",
             EventErrorKind::Precondition => "invalid-precondition",
             EventErrorKind::Commit => "invalid-commit",
+            EventErrorKind::Topic => "invalid-topic",
             EventErrorKind::Damaged => "damaged",
         }
     }

@@ -27,6 +27,7 @@ mod query;
 mod rfc3339;
 mod system;
 mod time;
+mod topic;
 mod uri;
 mod validate;
 
@@ -47,5 +48,7 @@ pub use precondition::{Actual, Comparison, Precondition, SubjectCheck};
 pub use query::{Pattern, Query, Selector};
 pub use system::{
     Deletion, SCHEMA_DELETED, SCHEMA_PUT, SUBJECT_DELETED, SYSTEM_SOURCE, SchemaEvent,
+    TOPIC_CHANGED, TOPIC_CREATED, TopicEvent,
 };
 pub use time::{ParseTimestampError, Timestamp};
+pub use topic::{Publication, Retention, TopicSchema, TopicSpec, is_topic_name};

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    Data, Event, EventError, EventErrorKind, Pattern, Position, Query, Selector, is_commit_type,
-    json,
+    Data, Event, EventError, EventErrorKind, Pattern, Position, Query, Selector, TopicSpec,
+    is_commit_type, json,
 };
 
 /// Source of the events that the store itself appends.
@@ -18,6 +18,11 @@ pub const SUBJECT_DELETED: &str = "annal.subject.deleted";
 pub const SCHEMA_PUT: &str = "annal.schema.put";
 /// See [`SCHEMA_PUT`].
 pub const SCHEMA_DELETED: &str = "annal.schema.deleted";
+
+/// Types of the events that create and change a topic.
+pub const TOPIC_CREATED: &str = "annal.topic.created";
+/// See [`TOPIC_CREATED`].
+pub const TOPIC_CHANGED: &str = "annal.topic.changed";
 
 /// What an `annal.subject.deleted` event says: the events before it that match are hidden from
 /// every read. They keep their positions, identities and subject versions.
@@ -133,10 +138,56 @@ impl<'a> SchemaEvent<'a> {
     }
 }
 
+/// What an `annal.topic.…` event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicEvent {
+    /// There is a topic of this name from now on.
+    Created(TopicSpec),
+    /// What is given of the topic holds from now on: each schema is added or takes the place of the
+    /// one for its type, the rest stays as it was.
+    Changed(TopicSpec),
+}
+
+impl TopicEvent {
+    /// What it says of the topic.
+    pub fn spec(&self) -> &TopicSpec {
+        match self {
+            TopicEvent::Created(spec) | TopicEvent::Changed(spec) => spec,
+        }
+    }
+
+    /// The event that says so.
+    pub fn to_event(&self, id: String) -> Event<'static> {
+        let ty = match self {
+            TopicEvent::Created(_) => TOPIC_CREATED,
+            TopicEvent::Changed(_) => TOPIC_CHANGED,
+        };
+        Event::new(id, SYSTEM_SOURCE, ty).with_json(self.spec().to_json())
+    }
+
+    /// Reads it back; `None` if this is another event.
+    pub fn of(event: &Event<'_>) -> Result<Option<TopicEvent>, EventError> {
+        if event.source != SYSTEM_SOURCE || !matches!(&*event.ty, TOPIC_CREATED | TOPIC_CHANGED) {
+            return Ok(None);
+        }
+        let Data::Json(text) = &event.data else {
+            let detail = "an event about a topic has JSON data";
+            return Err(EventError::new(EventErrorKind::Damaged, "/data", detail));
+        };
+        let spec = TopicSpec::parse(text, None);
+        let spec = spec.map_err(|error| error.with_kind(EventErrorKind::Damaged).under("/data"))?;
+        Ok(Some(match &*event.ty {
+            TOPIC_CREATED => TopicEvent::Created(spec),
+            _ => TopicEvent::Changed(spec),
+        }))
+    }
+}
+
 impl Event<'_> {
-    /// Whether it may mean something to the store itself: one of its own events, or a commit.
+    /// Whether it may mean something to the store itself: one of its own events, a commit, or an
+    /// event of a topic.
     pub fn is_marked(&self) -> bool {
-        self.source == SYSTEM_SOURCE || is_commit_type(&self.ty)
+        self.source == SYSTEM_SOURCE || is_commit_type(&self.ty) || self.topic().is_some()
     }
 }
 

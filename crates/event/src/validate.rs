@@ -51,7 +51,7 @@ impl Event<'_> {
     }
 
     /// Whether a producer may send it: the source `/annal` and those under `/annal/` and `/topics/`
-    /// are the store's own.
+    /// are the store's own, and what names a topic is text.
     pub fn validate_producer(&self) -> Result<(), EventError> {
         let of_store = self.source == SYSTEM_SOURCE
             || self.source.starts_with("/annal/")
@@ -59,6 +59,9 @@ impl Event<'_> {
         if of_store {
             let detail = format!("source {:?} is the store's own; use another", self.source);
             return Err(EventError::new(EventErrorKind::Reserved, "/source", detail));
+        }
+        if self.topic().is_none() && self.extension("topic").is_some() {
+            return Err(invalid("/topic", "topic is the name of a topic; send it as text"));
         }
         Ok(())
     }

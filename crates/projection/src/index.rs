@@ -349,6 +349,19 @@ impl Index {
         Selection::of_plan(Arc::clone(&self.shared), plan, after, before, order)
     }
 
+    /// Positions that match a query, and those of all events of topics, between `after` and `before`
+    /// (both exclusive).
+    pub fn select_with_topics(
+        &self,
+        query: &Query,
+        after: Position,
+        before: Position,
+        order: Order,
+    ) -> Selection {
+        let plan = Plan::new(query, order).or_of_kind(Kind::Topic);
+        Selection::of_plan(Arc::clone(&self.shared), plan, after, before, order)
+    }
+
     /// How many events match between `after` and `before` (both exclusive), counted no further
     /// than `stop_at`.
     pub fn count(

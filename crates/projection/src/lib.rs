@@ -13,7 +13,10 @@ pub mod index;
 pub mod laws;
 mod projection;
 pub mod resources;
+pub mod schema;
 pub mod search;
 pub mod store;
+pub mod topics;
+mod versions;
 
 pub use projection::{Opened, Order, Projection};

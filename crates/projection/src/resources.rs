@@ -35,7 +35,7 @@ pub use list::{FieldFilter, List, ListSpec, Sort};
 pub use lookup::{Lookup, Resource};
 pub use refusal::Refusal;
 pub use row::Document;
-pub use schema::{Schema, SchemaError};
+pub use schema::Schema;
 
 /// Version of the rows, part of the store's format.
 pub const FORMAT: u32 = 1;
@@ -114,7 +114,7 @@ impl Resources {
 
     /// The registered schemas as of a head, in order of name.
     pub fn schemas(&self, at: Position) -> Vec<Arc<Schema>> {
-        self.schemas.all(at)
+        self.schemas.in_order(at)
     }
 
     /// The schema of a name (or resource type) as of a head.

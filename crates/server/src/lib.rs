@@ -38,6 +38,7 @@ mod service;
 mod shared;
 mod spool;
 mod stream;
+mod topics;
 mod wire;
 
 pub use options::ServerOptions;

@@ -66,6 +66,8 @@ codes! {
     UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
     /// A patch that is none.
     InvalidPatch = "invalid-patch", 400, "The patch cannot be read";
+    /// What is asked of a topic has another form than the documented one.
+    InvalidTopic = "invalid-topic", 400, "The topic cannot be read";
     /// No such route.
     NotFound = "not-found", 404, "There is nothing at this path";
     /// No such event.
@@ -74,6 +76,8 @@ codes! {
     ResourceNotFound = "resource-not-found", 404, "There is no such resource";
     /// No such schema.
     SchemaNotFound = "schema-not-found", 404, "There is no such schema";
+    /// No such topic.
+    TopicNotFound = "topic-not-found", 404, "There is no such topic";
     /// No such tenant.
     TenantNotFound = "tenant-not-found", 404, "There is no such tenant";
     /// The route exists, but not with this method.
@@ -90,6 +94,10 @@ codes! {
     PatchFailed = "patch-failed", 409, "The patch cannot be applied";
     /// A unique value that another has, or a reference that leads nowhere, or would.
     ConstraintViolation = "constraint-violation", 409, "A constraint would be broken";
+    /// There is a topic of this name.
+    TopicExists = "topic-exists", 409, "There is such a topic already";
+    /// Stored events of a topic break what is to become its schema.
+    StoredEventsBreak = "stored-events-break", 409, "Stored events break the schema";
     /// A user has deleted the event.
     EventDeleted = "event-deleted", 410, "The event has been deleted";
     /// The resource was there and is not any more.
@@ -112,16 +120,18 @@ codes! {
     ExpectationFailed = "expectation-failed", 417, "The expectation cannot be met";
     /// An event of a commit type that is no commit, or patches nothing.
     InvalidCommit = "invalid-commit", 422, "The event is not a commit that can be applied";
-    /// A document that its schema refuses.
+    /// A document or a payload that its schema refuses.
     SchemaViolation = "schema-violation", 422, "The document breaks its schema";
+    /// A topic that lists other types than the event's.
+    TypeNotListed = "type-not-listed", 422, "The topic does not list the type";
     /// A schema that nobody has registered.
     UnknownSchema = "unknown-schema", 422, "The schema is not registered";
     /// A schema that is none.
     InvalidSchema = "invalid-schema", 422, "The schema is not a valid JSON Schema";
     /// A precondition that this server cannot judge.
     UnsupportedPrecondition = "unsupported-precondition", 422, "The precondition cannot be judged";
-    /// Publishing to a topic is not available.
-    TopicsNotAvailable = "topics-not-available", 422, "Topics are not available";
+    /// A topic would list more than one may, or there would be more topics than may be.
+    TopicTooLarge = "topic-too-large", 422, "The topic would grow beyond its bounds";
     /// More clients follow than may.
     TooManyClients = "too-many-clients", 429, "There are too many clients";
     /// The headers are larger than they may be.

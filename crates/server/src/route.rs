@@ -56,6 +56,12 @@ pub enum Route {
     Schemas,
     /// One schema.
     Schema,
+    /// The topics.
+    Topics,
+    /// One topic.
+    Topic,
+    /// The events of a topic.
+    TopicEvents,
 }
 
 /// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
@@ -86,6 +92,9 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
     (Route::ResourceHistory, "/resources/{id}/history", &[Method::GET]),
     (Route::Schemas, "/schemas", &[Method::GET]),
     (Route::Schema, "/schemas/{name}", &[Method::GET, Method::PUT, Method::DELETE]),
+    (Route::Topics, "/topics", &[Method::GET, Method::POST]),
+    (Route::Topic, "/topics/{topic}", &[Method::GET, Method::PUT]),
+    (Route::TopicEvents, "/topics/{topic}/events", &[Method::GET]),
 ];
 
 impl Route {
@@ -148,6 +157,12 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
     }
     if let Some(name) = path.strip_prefix("/schemas/") {
         return with_value(Route::Schema, path, name);
+    }
+    if let Some(rest) = path.strip_prefix("/topics/") {
+        return match rest.strip_suffix("/events") {
+            Some(name) => with_value(Route::TopicEvents, path, name),
+            None => with_value(Route::Topic, path, rest),
+        };
     }
     let Some(rest) = path.strip_prefix("/events/") else {
         let fixed = ROUTES.iter().find(|row| row.1 == path && !path.contains('{'));

@@ -22,7 +22,7 @@ use crate::{
     resources,
     route::{self, Matched, Route},
     shared::Shared,
-    stream,
+    stream, topics,
 };
 
 /// Longest request target, in bytes.
@@ -177,6 +177,13 @@ async fn dispatch(
             let one = resources::schemas::one(shared, engine, head, &matched.value, body);
             return Box::pin(one).await;
         }
+        Route::Topics if head.method == Method::POST => {
+            return Box::pin(topics::write::create(shared, engine, head, body)).await;
+        }
+        Route::Topic if head.method == Method::PUT => {
+            let change = topics::write::change(shared, engine, head, &matched.value, body);
+            return Box::pin(change).await;
+        }
         _ => {}
     }
     discard(head, body);
@@ -204,6 +211,9 @@ async fn look(
             resources::read::history(shared, engine, head, &matched.value).await
         }
         Route::Schemas => resources::schemas::list(shared, engine, head),
+        Route::Topics => topics::list(engine, head).await,
+        Route::Topic => topics::get(engine, head, &matched.value).await,
+        Route::TopicEvents => topics::events::read(shared, engine, head, &matched.value).await,
         Route::Types => catalog::types(shared, engine, head).await,
         Route::SubjectsDelete => append::deletion::delete(engine, head).await,
         Route::Landing => Ok(pages::landing()),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use annal_engine::{Append, Engine, EngineOptions, ReadSpec, Ticket};
-use annal_event::Encoded;
+use annal_event::{Encoded, TopicEvent, TopicSpec};
 
 use super::{
     Scale, disk, events,
@@ -40,6 +40,7 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     table.row("engine, batches of 1,000, encoded before", ready, baseline);
     let parsed = batches(&engine, "parsed", scale.events, false)?;
     table.row("engine, batches of 1,000, from JSON text", parsed, baseline);
+    topics(&engine, scale.events / 4, ready, table)?;
     let singles = singles(&engine, scale.singles)?;
     table.row("engine, single events, 128 callers", singles, None);
     let (lone, raw) = lone(&engine, dir, scale.lone)?;
@@ -75,6 +76,50 @@ fn batches(engine: &Engine, series: &str, total: usize, before: bool) -> anyhow:
             Some(batch) => batch,
             None => encode_all(&texts.pop_front().unwrap_or_default())?,
         };
+        if in_flight.len() == IN_FLIGHT
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            oldest.wait()?;
+        }
+        in_flight.push_back(submit(engine, batch)?);
+    }
+    for ticket in in_flight {
+        ticket.wait()?;
+    }
+    Ok(rate(total, start.elapsed()))
+}
+
+/// Batches of events that a schema is looked at for, beside those of no topic.
+fn topics(engine: &Engine, total: usize, plain: Figure, table: &mut Table) -> anyhow::Result<()> {
+    let schema = r#"{"name":"orders","schemas":[{"type":"com.example.order.placed",
+        "required":["customer","amount","currency"],
+        "properties":{"customer":{"type":"string","minLength":3},"amount":{"type":"number"},
+        "currency":{"enum":["EUR","USD"]},"note":{"type":"string","maxLength":500}}}]}"#;
+    let spec = TopicSpec::parse(schema, None)?;
+    let mut made = Encoded::default();
+    made.push(&TopicEvent::Created(spec).to_event(engine.new_id()));
+    submit(engine, made)?.wait()?;
+    let baseline = Some((plain, "the same events of no topic"));
+    for (series, named) in [("held", true), ("published", false)] {
+        let firsts = (0..total).step_by(BATCH);
+        let batches: Result<VecDeque<Encoded>, _> = firsts
+            .map(|first| events::topic_batch("orders", series, (first, BATCH), named))
+            .collect();
+        let what = match named {
+            true => "engine, batches of 1,000, of a topic with a schema",
+            false => "engine, batches of 1,000, published to it",
+        };
+        table.row(what, run(engine, batches?)?, baseline);
+    }
+    Ok(())
+}
+
+/// Submits batches, a few at a time.
+fn run(engine: &Engine, batches: VecDeque<Encoded>) -> anyhow::Result<Figure> {
+    let total = batches.iter().map(Encoded::len).sum();
+    let start = Instant::now();
+    let mut in_flight: VecDeque<Ticket> = VecDeque::new();
+    for batch in batches {
         if in_flight.len() == IN_FLIGHT
             && let Some(oldest) = in_flight.pop_front()
         {

@@ -45,6 +45,29 @@ pub(super) fn batch(series: &str, first: usize, count: usize) -> anyhow::Result<
     Ok(encoded)
 }
 
+/// The same as events of a topic: with ids of their own, or to be named by the topic.
+pub(super) fn topic_batch(
+    topic: &str,
+    series: &str,
+    (first, count): (usize, usize),
+    named: bool,
+) -> anyhow::Result<Encoded> {
+    let mut encoded = Encoded::default();
+    for number in first..first + count {
+        let text = line(series, number);
+        let event = json::parse_event(text.as_bytes(), &mut Strictness::Strict)?;
+        let mut event = event.with_extension("topic", topic);
+        if named {
+            encoded.push(&event);
+        } else {
+            event.id = format!("{topic}-{:020}", u64::MAX - encoded.len() as u64).into();
+            event.source = format!("/topics/{topic}").into();
+            encoded.push_unnamed(&event);
+        }
+    }
+    Ok(encoded)
+}
+
 /// The same as NDJSON.
 pub(super) fn ndjson(series: &str, first: usize, count: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(count * (EVENT_BYTES + 1));

@@ -3,10 +3,10 @@
 //! A refused event ends the import: what stood before it in its group is stored, what follows is
 //! not. A full queue or a busy server is waited for.
 
-use std::{fmt, mem, thread, time::Duration};
+use std::{collections::BTreeSet, fmt, mem, thread, time::Duration};
 
-use annal_engine::{Append, AppendError, Appended, Engine, Holder, Ticket};
-use annal_event::{Encoded, Event, Limits, json};
+use annal_engine::{Append, AppendError, Appended, Engine, Holder, Ticket, TopicRefusal};
+use annal_event::{Encoded, Event, Limits, TopicEvent, TopicSpec, json};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use hyper::Method;
@@ -43,6 +43,8 @@ pub(crate) struct Sink {
     door: Door,
     limits: Limits,
     tally: Tally,
+    /// Topics that are there by now.
+    topics: BTreeSet<String>,
 }
 
 enum Door {
@@ -81,12 +83,32 @@ impl Sink {
                 Door::Server(Box::new(ToServer { client, places: Vec::new(), body: Vec::new() }))
             }
         };
-        Sink { door, limits, tally: Tally::default() }
+        Sink { door, limits, tally: Tally::default(), topics: BTreeSet::new() }
     }
 
     /// What has been stored so far.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// Makes a topic that takes any type, if there is none of this name: nothing in what is imported
+    /// says what its payloads are held to.
+    pub(crate) fn need_topic(&mut self, name: &str) -> anyhow::Result<()> {
+        if self.topics.contains(name) {
+            return Ok(());
+        }
+        let spec = TopicSpec {
+            name: name.to_owned(),
+            schemas: Some(Vec::new()),
+            open: Some(true),
+            retention: None,
+        };
+        match &mut self.door {
+            Door::Engine(door) => door.make(spec)?,
+            Door::Server(door) => door.make(&spec)?,
+        }
+        self.topics.insert(name.to_owned());
+        Ok(())
     }
 
     /// Takes one valid event.
@@ -123,6 +145,20 @@ impl Sink {
 }
 
 impl ToEngine {
+    fn make(&self, spec: TopicSpec) -> anyhow::Result<()> {
+        let engine = &self.opened.engine;
+        let mut events = Encoded::default();
+        events.push(&TopicEvent::Created(spec).to_event(engine.new_id()));
+        match submit(engine, events)?.wait() {
+            Err(AppendError::RefusedByTopic { refusal, .. })
+                if matches!(*refusal, TopicRefusal::Exists { .. }) =>
+            {
+                Ok(())
+            }
+            made => Ok(made.map(drop)?),
+        }
+    }
+
     /// Submits the group once the one before it is stored.
     fn flush(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         let settled = self.settle(tally);
@@ -185,6 +221,14 @@ fn submit(engine: &Engine, events: Encoded) -> anyhow::Result<Ticket> {
 }
 
 impl ToServer {
+    fn make(&mut self, spec: &TopicSpec) -> anyhow::Result<()> {
+        let headers = [("content-type", "application/json")];
+        let body = Bytes::from(spec.to_json());
+        let reply = self.client.send(Method::POST, "/topics", &headers, body)?;
+        let is_there = reply.status.as_u16() == 409;
+        if is_there { Ok(()) } else { reply.successful().map(drop) }
+    }
+
     fn flush(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         let (places, body) = (mem::take(&mut self.places), Bytes::from(mem::take(&mut self.body)));
         if places.is_empty() {

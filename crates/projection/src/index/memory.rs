@@ -45,8 +45,10 @@ impl MemoryKey {
     }
 }
 
-/// Subjects and types, which are also asked for by prefix, in order of text. Sorting is left to
-/// those who ask, since a writer adds many keys that nobody asks for before they are frozen.
+/// Kinds of keys that are also asked for by range.
+const RANGED: [u8; 3] = [Kind::Subject as u8, Kind::Type as u8, Kind::Topic as u8];
+
+/// Keys of such kinds in order of text. Sorting is left to those who ask, since a writer adds many keys that nobody asks for before they are frozen.
 #[derive(Debug, Default)]
 struct Sorted {
     ids: BTreeMap<Arc<[u8]>, u32>,
@@ -57,7 +59,7 @@ struct Sorted {
 impl Sorted {
     fn catch_up(&mut self, keys: &[MemoryKey]) {
         for (id, key) in keys.iter().enumerate().skip(self.upto) {
-            if key.text.first().is_some_and(|kind| *kind <= Kind::Type as u8) {
+            if key.text.first().is_some_and(|kind| RANGED.contains(kind)) {
                 self.ids.insert(Arc::clone(&key.text), id as u32);
             }
         }
@@ -253,7 +255,7 @@ impl Table {
         self.by_text.find(hash, same).map(|id| &self.keys[*id as usize])
     }
 
-    /// Calls `visit` with the subjects or types of a range, in order, until it answers `false`.
+    /// Calls `visit` with the subjects, types or topics of a range, in order, until it answers `false`.
     pub(super) fn visit<'a>(
         &'a self,
         range: &KeyRange,

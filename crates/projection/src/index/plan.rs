@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use annal_event::{Query, Selector};
+use annal_event::{Pattern, Query, Selector};
 
 use crate::Order;
 
@@ -42,6 +42,13 @@ impl Plan {
     /// Events that carry one key.
     pub(super) fn of_key(kind: Kind, text: &str, order: Order) -> Plan {
         Plan { selectors: vec![vec![vec![KeyMatch::exact(kind, text)]]], order }
+    }
+
+    /// The same, or events that carry any key of a kind.
+    pub(super) fn or_of_kind(mut self, kind: Kind) -> Plan {
+        let any = KeyMatch::of(kind, &Pattern::Prefix(String::new()));
+        self.selectors.push(vec![vec![any]]);
+        self
     }
 
     /// The matching positions of a table.

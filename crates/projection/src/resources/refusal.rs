@@ -2,7 +2,7 @@
 
 use annal_event::EventError;
 
-use super::schema::SchemaError;
+use crate::schema::SchemaError;
 
 /// Why an event that would change a resource or a schema is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,33 +1,17 @@
-//! Schemas that documents are held to: JSON Schema draft 2020-12, and two keywords of our own.
+//! Schemas that documents are held to: JSON Schema, and two keywords of our own.
 //!
 //! `x-unique` names members whose values only one resource of the type may have, `x-references`
-//! members that hold ids of resources of another type. Nothing is ever fetched: a reference that
-//! leaves the schema is refused when the schema comes in. Regular expressions run in linear time.
+//! members that hold ids of resources of another type.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use annal_event::{Position, json::Json};
-use jsonschema::{Draft, PatternOptions, Validator};
-use parking_lot::RwLock;
+use annal_event::Position;
 use serde_json::Value;
 
-/// Errors that are told of one document.
-const ERRORS_MAX: usize = 32;
-
-/// A compiled regular expression takes no more than so many bytes.
-const REGEX_BYTES_MAX: usize = 1024 * 1024;
-
-/// A schema may nest so deep, and a document that is held to one.
-const DEPTH_MAX: u32 = 64;
-
-/// Something that breaks a schema, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaError {
-    /// JSON Pointer into what was validated.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-}
+use crate::{
+    schema::{Compiled, SchemaError, parse},
+    versions::Versions,
+};
 
 /// A schema, ready to be used.
 pub struct Schema {
@@ -37,7 +21,7 @@ pub struct Schema {
     pub text: String,
     /// Position of the event that registered it.
     pub position: Position,
-    validator: Validator,
+    compiled: Compiled,
     /// Members of which no two resources may have the same value.
     pub(super) unique: Vec<String>,
     /// Members that hold ids of resources of a type.
@@ -53,43 +37,17 @@ impl fmt::Debug for Schema {
 impl Schema {
     /// Compiles a schema; what is wrong with it otherwise.
     pub fn compile(name: &str, text: &str, position: Position) -> Result<Schema, SchemaError> {
-        let wrong =
-            |pointer: &str, message: String| SchemaError { pointer: pointer.to_owned(), message };
-        let exact = Json::parse(text).map_err(|error| wrong("", error.to_string()))?;
-        if exact.depth() > DEPTH_MAX {
-            return Err(wrong("", format!("it nests deeper than {DEPTH_MAX} levels")));
-        }
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| wrong("", error.to_string()))?;
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .with_pattern_options(PatternOptions::regex().size_limit(REGEX_BYTES_MAX))
-            .should_validate_formats(true)
-            .offline()
-            .build(&value)
-            .map_err(|error| wrong(error.instance_path().as_str(), error.to_string()))?;
+        let value = parse(text)?;
+        let compiled = Compiled::of(&value)?;
         let unique = unique(&value)?;
         let references = references(&value)?;
         let (name, text) = (name.to_owned(), text.to_owned());
-        Ok(Schema { name, text, position, validator, unique, references })
+        Ok(Schema { name, text, position, compiled, unique, references })
     }
 
     /// What of a document breaks it; the first few.
     pub(super) fn errors(&self, document: &str) -> Vec<SchemaError> {
-        let value: Value = match serde_json::from_str(document) {
-            Ok(value) => value,
-            // Lone surrogates: text that JSON allows and Unicode does not.
-            Err(error) => {
-                let message = format!("it cannot be validated: {error}");
-                return vec![SchemaError { pointer: String::new(), message }];
-            }
-        };
-        let errors = self.validator.iter_errors(&value).take(ERRORS_MAX);
-        let told = errors.map(|error| SchemaError {
-            pointer: error.instance_path().as_str().to_owned(),
-            message: error.to_string(),
-        });
-        told.collect()
+        self.compiled.errors(document)
     }
 }
 
@@ -117,56 +75,16 @@ fn references(schema: &Value) -> Result<Vec<(String, String)>, SchemaError> {
     each.collect()
 }
 
-/// A schema at each position where it changed, oldest first.
-type History = Vec<(Position, Option<Arc<Schema>>)>;
-
-/// The registered schemas, compiled, as of any head that somebody may look from.
-#[derive(Debug, Default)]
-pub(super) struct Schemas {
-    /// By name in lower case: a resource type is the name of its schema in lower case.
-    by_type: RwLock<HashMap<String, History>>,
-}
+/// The registered schemas by name in lower case: a resource type is the name of its schema in lower
+/// case.
+pub(super) type Schemas = Versions<Schema>;
 
 impl Schemas {
-    /// The schema of a type, as of a position.
-    pub(super) fn of(&self, ty: &str, at: Position) -> Option<Arc<Schema>> {
-        let by_type = self.by_type.read();
-        let history = by_type.get(ty)?;
-        let newest = history.iter().rev().find(|(position, _)| *position <= at)?;
-        newest.1.clone()
-    }
-
     /// All schemas as of a position, in order of name.
-    pub(super) fn all(&self, at: Position) -> Vec<Arc<Schema>> {
-        let by_type = self.by_type.read();
-        let newest = |history: &History| {
-            history.iter().rev().find(|(position, _)| *position <= at)?.1.clone()
-        };
-        let mut all: Vec<_> = by_type.values().filter_map(newest).collect();
+    pub(super) fn in_order(&self, at: Position) -> Vec<Arc<Schema>> {
+        let mut all = self.all(at);
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
-    }
-
-    /// From a position on this is the schema of a type. `visible`: nobody looks from before it.
-    pub(super) fn set(
-        &self,
-        ty: &str,
-        position: Position,
-        schema: Option<Arc<Schema>>,
-        visible: Position,
-    ) {
-        let mut by_type = self.by_type.write();
-        let history = by_type.entry(ty.to_owned()).or_default();
-        let landed = history.partition_point(|(position, _)| *position <= visible);
-        history.drain(..landed.saturating_sub(1));
-        history.push((position, schema));
-    }
-
-    /// Forgets what changed after a position.
-    pub(super) fn rollback(&self, to: Position) {
-        for history in self.by_type.write().values_mut() {
-            history.retain(|(position, _)| *position <= to);
-        }
     }
 }
 
@@ -245,6 +163,6 @@ mod tests {
         assert_eq!([seen(4), seen(5), seen(9)], [None, Some(5), None]);
         schemas.rollback(Position(8));
         assert_eq!(seen(9), Some(5));
-        assert_eq!(schemas.all(Position(9)).len(), 1);
+        assert_eq!(schemas.in_order(Position(9)).len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use annal_engine::{
     AppendError, Appended, Busy, Durability, FailedPrecondition, Holder, Outcome, Refusal,
-    SchemaError,
+    SchemaError, TopicRefusal,
 };
 use annal_event::{Actual, Event, Precondition, json};
 use http::{HeaderValue, Response, StatusCode, header};
@@ -96,6 +96,21 @@ pub(super) fn many(names: &Names, appended: &Appended) -> Response<Reply> {
     reply::json(status(appended), body)
 }
 
+/// The answer to events that topics have given their ids.
+pub(super) fn published(appended: &Appended) -> Response<Reply> {
+    let mut body = b"{\"eventIds\":[".to_vec();
+    for (place, id) in appended.ids.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        push_string(&mut body, id);
+    }
+    body.push(b']');
+    push_durability(&mut body, appended.durability);
+    body.push(b'}');
+    reply::json(StatusCode::CREATED, body)
+}
+
 /// The answer to an empty batch.
 pub(super) fn nothing() -> Response<Reply> {
     reply::json(StatusCode::OK, b"{\"events\":[]}".to_vec())
@@ -136,6 +151,10 @@ pub(crate) fn refused(error: AppendError, preconditions: &[Precondition], batch:
         }
         AppendError::Refused { index, refusal } => {
             let problem = by_resource(*refusal);
+            if batch { problem.with_number("index", index as u64) } else { problem }
+        }
+        AppendError::RefusedByTopic { index, refusal } => {
+            let problem = by_topic(*refusal);
             if batch { problem.with_number("index", index as u64) } else { problem }
         }
         AppendError::DiskFull => Problem::new(
@@ -189,6 +208,48 @@ fn by_resource(refusal: Refusal) -> Problem {
         Refusal::InvalidSchema { name, error } => Problem::new(Code::InvalidSchema, detail)
             .with_text("schema", &name)
             .with_json("errors", &schema_errors(&[error])),
+    }
+}
+
+/// A refusal by the topic that an event names, or that it would make or change.
+fn by_topic(refusal: TopicRefusal) -> Problem {
+    let detail = refusal.to_string();
+    let problem = |code| Problem::new(code, detail);
+    match refusal {
+        TopicRefusal::Malformed(error) => error.into(),
+        TopicRefusal::UnknownTopic { topic } => {
+            problem(Code::TopicNotFound).with_text("topic", &topic)
+        }
+        TopicRefusal::Exists { topic } => problem(Code::TopicExists).with_text("topic", &topic),
+        TopicRefusal::UnlistedType { topic, ty, types } => {
+            let error = SchemaError {
+                pointer: String::new(),
+                message: format!("the topic does not list the type {ty}"),
+            };
+            problem(Code::TypeNotListed)
+                .with_text("topic", &topic)
+                .with_json("types", &serde_json::to_vec(&types).unwrap_or_default())
+                .with_json("errors", &schema_errors(&[error]))
+        }
+        TopicRefusal::Payload { topic, ty, errors } => problem(Code::SchemaViolation)
+            .with_text("topic", &topic)
+            .with_text("schema", &ty)
+            .with_json("errors", &schema_errors(&errors)),
+        TopicRefusal::InvalidSchema { index, ty, error } => problem(Code::InvalidSchema)
+            .with_text("schema", &ty)
+            .with_text("pointer", &format!("/schemas/{index}"))
+            .with_json("errors", &schema_errors(&[error])),
+        TopicRefusal::StoredEvent { topic, ty, id, position, errors } => {
+            problem(Code::StoredEventsBreak)
+                .with_text("topic", &topic)
+                .with_text("schema", &ty)
+                .with_text("event", &id)
+                .with_text("position", &position.to_string())
+                .with_json("errors", &schema_errors(&errors))
+        }
+        TopicRefusal::TooMuch { max, .. } => {
+            problem(Code::TopicTooLarge).with_number("max", max as u64)
+        }
     }
 }
 

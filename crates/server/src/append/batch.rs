@@ -78,7 +78,7 @@ impl<'h> Collected<'h> {
         };
         let producer = Producer::new(engine, headers, form != Form::Json)?;
         let (encoded, names) = (Encoded::default(), Names::default());
-        let events = Events { form, producer, encoded, names };
+        let events = Events { form, producer, encoded, names, kind: None };
         Ok(Collected { shared, engine, splitter, events, held: shared.held() })
     }
 
@@ -95,9 +95,12 @@ impl<'h> Collected<'h> {
             block_in_place(|| self.take_from(spool))?;
         }
         self.splitter.finish()?;
-        let Events { encoded, names, .. } = self.events;
+        let Events { encoded, names, kind, .. } = self.events;
         if encoded.is_empty() {
             return Ok(answer::nothing());
+        }
+        if kind == Some(Kind::Publications) {
+            return publish(self.engine, encoded, true).await;
         }
         let append = Append::of(encoded);
         commit(self.engine, append, &names).await
@@ -148,12 +151,20 @@ impl<'h> Collected<'h> {
     }
 }
 
+/// What the items of an array are: all the same as the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Events,
+    Publications,
+}
+
 /// Events that have been read.
 struct Events<'h> {
     form: Form,
     producer: Producer<'h>,
     encoded: Encoded,
     names: Names,
+    kind: Option<Kind>,
 }
 
 impl Events<'_> {
@@ -174,12 +185,25 @@ impl Events<'_> {
             let taken = self.take_proto(item);
             return taken.map_err(|error| error.at_index(index).into());
         }
+        if self.kind == Some(Kind::Publications) {
+            return self.producer.publication(item, &mut self.encoded, Some(index));
+        }
         match self.producer.json(item, &mut self.encoded) {
             Ok(event) => self.names.push(&event),
-            Err(_) if Members::of(item).is_publish() => return Err(no_topics()),
+            Err(_) if self.may_publish() && Members::of(item).is_publish() => {
+                self.producer.refuse_key()?;
+                self.kind = Some(Kind::Publications);
+                return self.take(item);
+            }
             Err(error) => return Err(error.at_index(index).into()),
         }
+        self.kind = Some(Kind::Events);
         Ok(())
+    }
+
+    /// Whether the items may turn out to be for topics.
+    fn may_publish(&self) -> bool {
+        self.form == Form::Json && self.kind.is_none()
     }
 
     fn take_proto(&mut self, item: &[u8]) -> Result<(), EventError> {
@@ -204,8 +228,15 @@ pub(super) async fn commit(
     }
 }
 
-/// The refusal of `{"topic","type","payload"}`.
-pub(super) fn no_topics() -> Problem {
-    let detail = "this server has no topics; send CloudEvents, with at least `source` and `type`";
-    Problem::new(Code::TopicsNotAvailable, detail)
+/// Appends events that topics give their ids, and answers with those.
+pub(super) async fn publish(
+    engine: &Engine,
+    events: Encoded,
+    many: bool,
+) -> Result<Response<Reply>, Problem> {
+    let ticket = engine.append(Append::of(events)).map_err(answer::busy)?;
+    match ticket.await {
+        Ok(appended) => Ok(answer::published(&appended)),
+        Err(error) => Err(answer::refused(error, &[], many)),
+    }
 }

@@ -93,7 +93,14 @@ async fn event_or_conditional(
             if members.is_conditional() {
                 return conditional(engine, headers, body.clone()).await;
             }
-            Err(if members.is_publish() { batch::no_topics() } else { error.into() })
+            if members.is_publish() {
+                intent::refuse(headers)?;
+                producer.refuse_key()?;
+                let mut encoded = Encoded::default();
+                producer.publication(body, &mut encoded, None)?;
+                return batch::publish(engine, encoded, false).await;
+            }
+            Err(error.into())
         }
     }
 }

@@ -259,9 +259,9 @@ impl Import<'_> {
     /// after all.
     async fn refused(&mut self, error: AppendError, group: &Group) -> Problem {
         let index = match &error {
-            AppendError::IdentityConflict { index, .. } | AppendError::Refused { index, .. } => {
-                *index
-            }
+            AppendError::IdentityConflict { index, .. }
+            | AppendError::Refused { index, .. }
+            | AppendError::RefusedByTopic { index, .. } => *index,
             _ => return answer::refused(error, &[], false),
         };
         let mut before = Encoded::default();

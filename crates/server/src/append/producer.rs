@@ -1,14 +1,18 @@
 //! What a request says about all of its events: who traces them, how they are named, how strictly
 //! they are read.
 
-use annal_engine::Engine;
+use annal_engine::{AppendError, Engine, TopicRefusal};
 use annal_event::{
-    Encoded, Event, EventError, Limits, Timestamp, Value,
+    Encoded, Event, EventError, Limits, Publication, Timestamp, Value, is_topic_name,
     json::{Fill, Strictness},
 };
 use http::HeaderMap;
 
+use super::answer;
 use crate::problem::{Code, Problem};
+
+/// Sources of events that topics have named.
+const TOPIC_SOURCES: &str = "/topics/";
 
 /// Longest `Idempotency-Key` and longest `tracestate` (W3C Trace Context §3.3.1.5), in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -91,6 +95,49 @@ impl<'h> Producer<'h> {
         self.encode(event, encoded)
     }
 
+    /// Reads an event for a topic, `{"topic","type","payload"}`, and encodes it; the topic gives it
+    /// its id. `index`: its place in an array.
+    pub(super) fn publication(
+        &self,
+        text: &[u8],
+        encoded: &mut Encoded,
+        index: Option<usize>,
+    ) -> Result<(), Problem> {
+        let at_index = |error: EventError| match index {
+            Some(index) => error.at_index(index),
+            None => error,
+        };
+        let Publication { topic, ty, payload } = Publication::parse(text).map_err(at_index)?;
+        if !is_topic_name(&topic) {
+            let refusal = TopicRefusal::UnknownTopic { topic: topic.into_owned() };
+            let refused = AppendError::RefusedByTopic {
+                index: index.unwrap_or_default(),
+                refusal: Box::new(refusal),
+            };
+            return Err(answer::refused(refused, &[], index.is_some()));
+        }
+        // None is longer, and no other event of the append has it.
+        let id = format!("{topic}-{:020}", u64::MAX - encoded.len() as u64);
+        let mut event = Event::new(id, format!("{TOPIC_SOURCES}{topic}"), ty)
+            .with_time(self.now.to_string())
+            .with_extension("topic", topic.into_owned())
+            .with_json(payload);
+        self.trace(&mut event);
+        event.validate(&self.limits).map_err(at_index)?;
+        encoded.push_unnamed(&event);
+        Ok(())
+    }
+
+    /// Refuses a name for events that get theirs from their topic.
+    pub(super) fn refuse_key(&self) -> Result<(), Problem> {
+        if self.namer.key.is_none() {
+            return Ok(());
+        }
+        let detail = "an event published to a topic is named by the topic; leave Idempotency-Key \
+                      out, or send a CloudEvent with `topic`";
+        Err(Problem::new(Code::InvalidRequest, detail))
+    }
+
     /// Checks an event and encodes it. Trace context of the request goes with an event that has none.
     pub(crate) fn encode<'e>(
         &self,
@@ -98,6 +145,12 @@ impl<'h> Producer<'h> {
         encoded: &mut Encoded,
     ) -> Result<Event<'e>, EventError> {
         event.validate_producer()?;
+        self.trace(&mut event);
+        encoded.push_valid(&event, &self.limits)?;
+        Ok(event)
+    }
+
+    fn trace(&self, event: &mut Event<'_>) {
         if let Some((parent, state)) = self.trace
             && event.extension("traceparent").is_none()
         {
@@ -106,8 +159,6 @@ impl<'h> Producer<'h> {
                 event.set_extension("tracestate".into(), Value::String(state.to_owned().into()));
             }
         }
-        encoded.push_valid(&event, &self.limits)?;
-        Ok(event)
     }
 }
 

@@ -226,10 +226,6 @@ fn what_the_store_keeps_for_itself_is_refused() {
         );
         assert_eq!(served.send(&request).code(), "reserved", "{source}");
     }
-    let publish = "POST /events\ncontent-type: application/json\n\n\
-        [{\"topic\":\"t\",\"type\":\"a\",\"payload\":{}}]";
-    let refused = served.send(publish);
-    assert_eq!((refused.status, refused.code().as_str()), (422, "topics-not-available"));
 }
 
 #[test]

@@ -65,6 +65,21 @@ impl Served {
         self.slot.fill(Engine::open(self.dir.path(), options).expect("an engine"));
     }
 
+    /// Stops it and starts it again on the same directory, without the files named.
+    pub(crate) fn restarted(mut self, without: &[&str]) -> Served {
+        self.begin_stop();
+        self.join();
+        self.engine().shutdown();
+        for name in without {
+            std::fs::remove_file(self.dir.path().join(name)).expect("the file is there");
+        }
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"));
+        let mut served = Served::starting(ServerOptions::default());
+        served.dir = dir;
+        served.open(EngineOptions::default());
+        served
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         self.slot.get().expect("an engine")
     }

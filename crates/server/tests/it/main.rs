@@ -17,3 +17,4 @@ mod resources;
 mod rest;
 mod sse;
 mod stream;
+mod topics;

@@ -3,9 +3,12 @@
 use tonic::Code;
 
 use super::{World, code, event, events};
-use crate::generated::annal_v1::{
-    Absent, AppendRequest, Comparison, Count, LastEvent, Precondition, Query, ResourceAt, Selector,
-    SubjectIs, precondition::Condition, subject_is::Is,
+use crate::generated::{
+    annal_v1::{
+        Absent, AppendRequest, Comparison, Count, LastEvent, Precondition, Query, ResourceAt,
+        Selector, SubjectIs, precondition::Condition, subject_is::Is,
+    },
+    cloudevents::cloud_event::{Data, cloud_event_attribute_value::Attr},
 };
 
 fn on(condition: Condition) -> Vec<Precondition> {
@@ -146,4 +149,32 @@ fn a_stream_ends_with_the_first_refusal() {
         assert_eq!(code(&status), (Code::InvalidArgument, "invalid-event".to_owned()));
     });
     assert_eq!(world.served.engine().head().0, 10);
+}
+
+#[test]
+fn events_are_held_to_their_topic() {
+    let world = World::new();
+    let made = world.served.send(
+        "POST /topics\ncontent-type: application/json\n\n\
+         {\"name\":\"orders\",\"schemas\":[{\"type\":\"t\",\"required\":[\"id\"]}]}",
+    );
+    assert_eq!(made.status, 201);
+    let of = |topic: &str, data: &str| {
+        let mut event = event("o1", "s/1");
+        let mut named = event.attributes["subject"].clone();
+        named.attr = Some(Attr::CeString(topic.to_owned()));
+        event.attributes.insert("topic".to_owned(), named);
+        event.data = Some(Data::TextData(data.to_owned()));
+        AppendRequest { events: vec![event], ..AppendRequest::default() }
+    };
+    for (request, refusal) in [
+        (of("nothing", "{\"id\":1}"), (Code::NotFound, "topic-not-found")),
+        (of("orders", "{}"), (Code::InvalidArgument, "schema-violation")),
+    ] {
+        let status = world.run(world.store().append(request)).expect_err("refused");
+        assert_eq!(code(&status), (refusal.0, refusal.1.to_owned()));
+    }
+    let stored = world.run(world.store().append(of("orders", "{\"id\":1}"))).expect("appended");
+    assert_eq!(stored.into_inner().positions, [2]);
+    assert_eq!(world.served.send("GET /topics/orders").json()["sequence"], 1);
 }
