@@ -22,6 +22,7 @@ mod queue;
 mod read;
 mod resource;
 mod seams;
+mod search;
 mod stage;
 mod stats;
 mod upkeep;
@@ -32,6 +33,10 @@ pub use annal_projection::resources::{
     Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, SchemaError,
     Sort,
 };
+pub use annal_projection::search::{
+    Facet, FacetValue, Highlighter, Hit, Interval, Key as HitKey, Language, Operator, QueryError,
+    Scope, SearchError, SearchOptions, SearchQuery, Sort as HitOrder,
+};
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };
@@ -41,6 +46,7 @@ pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
 pub use resource::{Past, ResourceChange, ResourceHistory};
+pub use search::{AskError, SearchState, SearchStatus, SearchWait, Searcher, data_text};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
 pub use upkeep::Upkeep;
