@@ -29,8 +29,7 @@ use std::{
 
 use annal_event::Position;
 use annal_projection::search::{
-    Found, Highlighter, Opened, QueryError, Search, SearchOptions, SearchQuery,
-    SearchStats,
+    Found, Highlighter, Opened, QueryError, Search, SearchOptions, SearchQuery, SearchStats,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -151,10 +150,7 @@ impl Searcher {
         Some(self.desk.index()?.stats())
     }
 
-    fn ask<T>(
-        &self,
-        ask: impl FnOnce(&Search) -> Result<T, QueryError>,
-    ) -> Result<T, AskError> {
+    fn ask<T>(&self, ask: impl FnOnce(&Search) -> Result<T, QueryError>) -> Result<T, AskError> {
         let Some(index) = self.desk.index() else { return Err(self.desk.refusal()) };
         ask(&index).map_err(|error| {
             if let QueryError::Read { source } = &error {

@@ -29,6 +29,7 @@ mod pages;
 mod params;
 mod percent;
 mod problem;
+mod query;
 mod read;
 mod reply;
 mod resources;

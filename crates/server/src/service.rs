@@ -17,6 +17,7 @@ use crate::{
     pages,
     params::Params,
     problem::{Code, Problem},
+    query,
     read::{catalog, one, page},
     reply::{self, Reply},
     resources,
@@ -203,6 +204,7 @@ async fn look(
         Route::ResourceHistory => {
             resources::read::history(shared, engine, head, &matched.value).await
         }
+        Route::Query => query::query(shared, engine, head).await,
         Route::Schemas => resources::schemas::list(shared, engine, head),
         Route::Types => catalog::types(shared, engine, head).await,
         Route::SubjectsDelete => append::deletion::delete(engine, head).await,

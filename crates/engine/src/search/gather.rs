@@ -248,7 +248,10 @@ impl Gather<'_> {
     fn note(&mut self, applied: Applied) {
         self.changed |= applied.put > 0 || applied.replaced > 0;
         if applied.refused > 0 {
-            tracing::warn!(refused = applied.refused, "documents with too long a key are not found");
+            tracing::warn!(
+                refused = applied.refused,
+                "documents with too long a key are not found"
+            );
         }
     }
 }

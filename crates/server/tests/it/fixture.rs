@@ -5,7 +5,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use annal_engine::{Engine, EngineOptions};
+use annal_engine::{Engine, EngineOptions, SearchOptions};
 use annal_server::{EngineSlot, Listener, Server, ServerOptions};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -19,7 +19,7 @@ pub(crate) struct Served {
     pub(crate) slot: EngineSlot,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Served {
@@ -30,6 +30,22 @@ impl Served {
 
     pub(crate) fn with(options: ServerOptions, engine: EngineOptions) -> Served {
         let served = Served::starting(options);
+        served.open(engine);
+        served
+    }
+
+    /// A server that searches.
+    pub(crate) fn searching() -> Served {
+        Served::with(ServerOptions::default(), searching())
+    }
+
+    /// Ends it and begins another in the same directory.
+    pub(crate) fn restarted(mut self, options: ServerOptions, engine: EngineOptions) -> Served {
+        self.begin_stop();
+        self.join();
+        self.engine().shutdown();
+        let mut served = Served::starting(options);
+        std::mem::swap(&mut served.dir, &mut self.dir);
         served.open(engine);
         served
     }
@@ -116,6 +132,12 @@ impl Served {
         let answer = self.send(&request);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// An engine with a search index.
+pub(crate) fn searching() -> EngineOptions {
+    let search = SearchOptions { writer_bytes: 15_000_000, ..SearchOptions::default() };
+    EngineOptions { search: Some(search), ..EngineOptions::default() }
 }
 
 /// Event `n` of a seeded log.
