@@ -362,11 +362,14 @@ impl Engine {
             }
         }
         if let Some(search) = &self.inner.search {
-            search.join();
+            search.wait_until_ended();
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
         self.inner.core.flush_rows();
         self.inner.core.close_log();
+        if let Some(search) = &self.inner.search {
+            search.wait_until_closed();
+        }
         drop(lock);
     }
 }

@@ -25,6 +25,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
 };
 
 use annal_event::Position;
@@ -43,6 +44,9 @@ pub use gather::data_text;
 
 /// Where the index is, in the data directory.
 pub(crate) const SEARCH_DIR: &str = "search_index";
+
+/// How long each step of closing may take.
+const CLOSE_MAX: Duration = Duration::from_secs(4);
 
 /// So many positions behind the head is much.
 const BEHIND: u64 = 10_000;
@@ -215,6 +219,29 @@ impl Desk {
         waiting.seats.values().any(|(wanted, _)| folded < *wanted && *wanted <= upto)
     }
 
+    /// Closes the index, once nobody asks it any more and nothing is merged: until then its files
+    /// belong to it.
+    fn release(&self) {
+        let Some(mut index) = self.index.write().take() else { return };
+        let begun = Instant::now();
+        loop {
+            match Arc::try_unwrap(index) {
+                Ok(index) => {
+                    if let Err(error) = index.settle() {
+                        tracing::warn!(%error, "the search index was not merged");
+                    }
+                    return;
+                }
+                Err(shared) => index = shared,
+            }
+            if begun.elapsed() > CLOSE_MAX {
+                tracing::warn!("a query holds on to the search index");
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -327,13 +354,28 @@ impl Running {
         desk.wake();
     }
 
-    /// Waits until the thread has ended and the index is closed.
-    pub(crate) fn join(&self) {
-        self.stop();
-        let Some(thread) = self.thread.lock().take() else { return };
-        if thread.join().is_err() {
-            tracing::error!("the thread of search had panicked");
+    /// Waits until nothing more is applied, and no query answered.
+    pub(crate) fn wait_until_ended(&self) {
+        let ended = || *self.searcher.desk.state.lock() == SearchState::Ended;
+        wait_until(ended, "search has not ended");
+    }
+
+    /// Waits until segments that are being merged are merged, which may be given up.
+    pub(crate) fn wait_until_closed(&self) {
+        let thread = self.thread.lock();
+        let closed = || thread.as_ref().is_none_or(JoinHandle::is_finished);
+        wait_until(closed, "the search index is still being merged; that is done again");
+    }
+}
+
+fn wait_until(holds: impl Fn() -> bool, else_say: &str) {
+    let begun = Instant::now();
+    while !holds() {
+        if begun.elapsed() > CLOSE_MAX {
+            tracing::warn!("{else_say}");
+            return;
         }
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -381,6 +423,6 @@ impl Drop for EndAtPanic {
             tracing::error!("search has ended by a bug; a restart begins it again");
         }
         self.0.set_state(SearchState::Ended);
-        *self.0.index.write() = None;
+        self.0.release();
     }
 }

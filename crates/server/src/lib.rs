@@ -44,6 +44,7 @@ mod wire;
 pub use options::ServerOptions;
 pub use pages::OPENAPI;
 pub use problem::Code;
+pub use query::{QueryRefused, answer_query};
 pub use route::{ROUTES, Route};
 pub use server::{Listener, Server};
 pub use shared::EngineSlot;

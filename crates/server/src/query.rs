@@ -8,7 +8,7 @@ mod asked;
 
 use std::{sync::Arc, time::Duration};
 
-use annal_engine::{AskError, Engine, QueryError, SearchStatus, Searcher};
+use annal_engine::{AskError, Engine, QueryError, SearchStatus, Searcher, View};
 use annal_event::Position;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::timeout;
@@ -36,24 +36,18 @@ pub(crate) async fn query(
     wait_for_position(engine, &mut params, shared.options.position_wait_max).await?;
     let asked = Asked::of(&mut params)?;
     params.finish()?;
-    let searcher = engine.search().ok_or_else(switched_off)?.clone();
-    if asked.wants_events() && !searcher.has_events() {
-        return Err(without_events());
-    }
+    let searcher = searcher_for(engine, &asked)?.clone();
     until_found(&searcher, engine.head(), shared).await?;
     // As long as a query may wait for the index it may wait for its turn.
     let turn = shared.search_turn().await?;
     let (view, encoding) = (Arc::clone(engine.view()), negotiate::encoding(&head.headers));
     let stopping = shared.is_stopping();
-    let answered = off_the_reactor(move || {
+    let found = off_the_reactor(move || {
         let _turn = turn;
-        let answer = answer::answer(&view, &searcher, &asked).map_err(|failure| match failure {
-            answer::Failure::Ask(error) => refused(&error, stopping),
-            answer::Failure::Read(error) => crate::read::failed(&error),
-        })?;
+        let answer = answered(&view, &searcher, &asked, stopping)?;
         Ok::<_, Problem>((export::compressed(answer.body, encoding), answer.next))
     });
-    let ((body, encoding), next) = answered.await??;
+    let ((body, encoding), next) = found.await??;
     let mut response = reply::json(StatusCode::OK, body);
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -66,6 +60,53 @@ pub(crate) async fn query(
         headers.insert(header::LINK, next);
     }
     Ok(response)
+}
+
+/// Answers a query of an engine that has no server: `parameters` are those of the route, percent-encoded.
+/// What is found is what search has come to ([`Searcher::wait`]).
+pub fn answer_query(engine: &Engine, parameters: &str) -> Result<Vec<u8>, QueryRefused> {
+    answer_now(engine, parameters).map_err(|problem| QueryRefused {
+        detail: problem.detail().to_owned(),
+        code: problem.code(),
+    })
+}
+
+fn answer_now(engine: &Engine, parameters: &str) -> Result<Vec<u8>, Problem> {
+    let mut params = Params::parse(Some(parameters))?;
+    let asked = Asked::of(&mut params)?;
+    params.finish()?;
+    let searcher = searcher_for(engine, &asked)?;
+    Ok(answered(engine.view(), searcher, &asked, false)?.body)
+}
+
+/// Why a query has no answer, in the words of the server.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{detail} ({})", .code.text())]
+pub struct QueryRefused {
+    /// What to do about it.
+    pub detail: String,
+    /// What kind of refusal it is.
+    pub code: Code,
+}
+
+fn searcher_for<'e>(engine: &'e Engine, asked: &Asked) -> Result<&'e Searcher, Problem> {
+    let searcher = engine.search().ok_or_else(switched_off)?;
+    if asked.wants_events() && !searcher.has_events() {
+        return Err(without_events());
+    }
+    Ok(searcher)
+}
+
+fn answered(
+    view: &View,
+    searcher: &Searcher,
+    asked: &Asked,
+    stopping: bool,
+) -> Result<answer::Answer, Problem> {
+    answer::answer(view, searcher, asked).map_err(|failure| match failure {
+        answer::Failure::Ask(error) => refused(&error, stopping),
+        answer::Failure::Read(error) => crate::read::failed(&error),
+    })
 }
 
 /// Waits until everything up to the head can be found.

@@ -6,5 +6,7 @@ mod configuration;
 mod harness;
 mod kill;
 mod python;
+mod search;
+mod search;
 mod serve;
 mod shared_data;

@@ -37,9 +37,6 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How long queries under way may hold on to an index that is to be replaced.
-const RELEASE_MAX: Duration = Duration::from_secs(10);
-
 /// Follows the log.
 pub(super) struct Follower {
     core: Arc<Core>,
@@ -195,7 +192,7 @@ impl Follower {
         tracing::warn!(reason, "the search index is built anew");
         self.desk.set_state(SearchState::Rebuilding);
         self.desk.set_folded(Position::ZERO);
-        self.release();
+        self.desk.release();
         let failed = |source| SearchError::Directory { dir: self.desk.dir.clone(), source };
         match fs::remove_dir_all(&self.desk.dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -208,7 +205,7 @@ impl Follower {
 
     /// Opens the index again after a failure that could not be undone.
     fn reopen(&mut self) {
-        self.release();
+        self.desk.release();
         if let Err(error) = self.open() {
             tracing::error!(%error, "the search index cannot be opened");
             return;
@@ -225,20 +222,6 @@ impl Follower {
         self.dirty = false;
         *self.desk.index.write() = Some(Arc::new(search));
         Ok(())
-    }
-
-    /// Closes the index once nobody asks it any more.
-    fn release(&self) {
-        let Some(mut search) = self.desk.index.write().take() else { return };
-        let begun = Instant::now();
-        while let Err(shared) = Arc::try_unwrap(search) {
-            if begun.elapsed() > RELEASE_MAX {
-                tracing::warn!("a query holds on to the old search index");
-                return;
-            }
-            search = shared;
-            thread::sleep(Duration::from_millis(5));
-        }
     }
 
     fn tell(&mut self, head: Position) {

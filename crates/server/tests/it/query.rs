@@ -167,7 +167,11 @@ fn pages_and_orders() {
     assert_eq!((&counted["count"], &counted["results"]), (&json!(4), &json!([])));
     assert_eq!(ids(&ask(&served, "labels:*", "&sort=title")), ["issue-1", "issue-2"]);
     let by_time = ask(&served, "status:open", "&sort=_time");
-    assert_eq!(ids(&by_time), ["issue-1", "issue-4", "issue-3", "issue-5"], "the newer of equals first");
+    assert_eq!(
+        ids(&by_time),
+        ["issue-1", "issue-4", "issue-3", "issue-5"],
+        "the newer of equals first"
+    );
 }
 
 #[test]
