@@ -315,7 +315,7 @@ impl Wake for Unpark {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) searcher: Searcher,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: JoinHandle<()>,
 }
 
 impl Running {
@@ -342,9 +342,15 @@ impl Running {
                 Err(error) => drop(opened.send(Err(error))),
             }
         })?;
-        let lost = || std::io::Error::other("the thread of search ended while it opened the index");
-        let searcher = told.recv().map_err(|_| lost())??;
-        Ok(Running { searcher, thread: Mutex::new(Some(thread)) })
+        let lost = |_| Err(OpenError::Io(std::io::Error::other("search ended by a bug")));
+        match told.recv().unwrap_or_else(lost) {
+            Ok(searcher) => Ok(Running { searcher, thread }),
+            Err(error) => {
+                // It holds on to the log and the rows, which the next who opens them must not meet.
+                drop(thread.join());
+                Err(error)
+            }
+        }
     }
 
     /// Tells the thread to end.
@@ -362,9 +368,10 @@ impl Running {
 
     /// Waits until segments that are being merged are merged, which may be given up.
     pub(crate) fn wait_until_closed(&self) {
-        let thread = self.thread.lock();
-        let closed = || thread.as_ref().is_none_or(JoinHandle::is_finished);
-        wait_until(closed, "the search index is still being merged; that is done again");
+        wait_until(
+            || self.thread.is_finished(),
+            "the search index is still being merged; that is done again",
+        );
     }
 }
 
