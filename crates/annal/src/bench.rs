@@ -12,6 +12,7 @@ mod http;
 mod load;
 mod resources;
 mod scale;
+mod search;
 mod sse;
 mod table;
 
@@ -49,6 +50,8 @@ pub enum Part {
     Grpc,
     /// A thousand live streams over loopback.
     Sse,
+    /// Search: queries, how soon an append is found, what appends pay for it.
+    Search,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
     Scale,
 }
@@ -68,6 +71,8 @@ struct Scale {
     streams: usize,
     /// Events in a log that is large.
     many: usize,
+    /// Documents that are searched.
+    documents: usize,
 }
 
 impl Scale {
@@ -80,6 +85,7 @@ impl Scale {
                 pushed: 300,
                 streams: 200,
                 many: 1_000_000,
+                documents: 20_000,
             },
             false => Scale {
                 events: 1_000_000,
@@ -88,6 +94,7 @@ impl Scale {
                 pushed: 2_000,
                 streams: 1_000,
                 many: 10_000_000,
+                documents: 200_000,
             },
         }
     }
@@ -113,6 +120,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Sse) {
         sse::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Search) {
+        search::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Scale) {
         scale::measure(&scratch.path, scale.many, &mut table)?;

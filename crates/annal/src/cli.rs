@@ -8,7 +8,7 @@ mod filters;
 use std::{io, path::PathBuf, process::ExitCode};
 
 use annal_event::Position;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use filters::{Filters, From};
 
@@ -49,8 +49,12 @@ pub enum Command {
     Append(AppendArgs),
     /// Show the newest events, and those that come
     Tail(TailArgs),
-    /// Show one event
+    /// Show one event, or one resource
     Get(GetArgs),
+    /// Search resources and events
+    Query(QueryArgs),
+    /// Fold again what the log adds up to; needs the directory to itself
+    Rebuild(RebuildArgs),
     /// Append the events of a file; a second time stores nothing
     Import(ImportArgs),
     /// Write events as NDJSON
@@ -158,17 +162,89 @@ pub struct TailArgs {
     pub place: Place,
 }
 
-/// Which event to show.
+/// What to show.
 #[derive(Debug, Args)]
 pub struct GetArgs {
-    /// A position, or the id of an event
+    /// A position, or the id of an event; `resource NAME` for a resource
     #[arg(value_name = "POSITION|ID")]
     pub which: String,
+    /// The resource: type/id, its id, or type-id
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// The resource as it was at a position or a recorded time
+    #[arg(long, value_name = "POSITION|TIME", requires = "name")]
+    pub at: Option<String>,
     /// The event of this source; then WHICH is an id even if it is a number
     #[arg(long, value_name = "URI")]
     pub source: Option<String>,
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What to look for; what each means stands at `GET /query` in the reference.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// Words, "a phrase", field:value, AND OR NOT ( ), ranges, prefix*; nothing finds everything
+    #[arg(value_name = "QUERY", default_value = "")]
+    pub text: String,
+    /// resources, events or all [default: resources]
+    #[arg(long = "in", value_name = "WHAT")]
+    pub scope: Option<String>,
+    /// Only documents of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub ty: Option<String>,
+    /// Only documents of this time or later, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only documents of this time or earlier, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Results to show; 0 counts only [default: 50]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Results to pass over
+    #[arg(long, value_name = "N")]
+    pub offset: Option<usize>,
+    /// A field, _score, _time or _position, with - before it for descending
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// How words side by side are joined: or, and [default: or]
+    #[arg(long, value_name = "OPERATOR")]
+    pub operator: Option<String>,
+    /// Fields whose values are counted, separated by commas
+    #[arg(long, value_name = "FIELDS")]
+    pub facets: Option<String>,
+    /// Count by hour, day, month or year
+    #[arg(long, value_name = "INTERVAL")]
+    pub histogram: Option<String>,
+    /// Leave out where the words stand
+    #[arg(long)]
+    pub no_highlight: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to fold again.
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// Which part of it
+    #[arg(value_enum, default_value_t = Rebuilt::All)]
+    pub what: Rebuilt,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What can be folded again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rebuilt {
+    /// What finds events.
+    Index,
+    /// The rows of resources.
+    Rows,
+    /// Full text.
+    Search,
+    /// All of these.
+    All,
 }
 
 /// What to import.
@@ -247,10 +323,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn carry_out(cli: Cli) -> anyhow::Result<()> {
     let Cli { config, url, command } = cli;
     let environment = Environment::of_process();
-    let serving = matches!(command, Command::Serve(_));
+    let talkative = matches!(command, Command::Serve(_) | Command::Rebuild(_));
     let flags = command.settings();
     let settings = flags.resolve(config.as_deref(), &environment)?;
-    logging::start(&settings, serving)?;
+    logging::start(&settings, talkative)?;
     for name in environment.unknown() {
         tracing::warn!(name, "this environment variable means nothing to annal");
     }
@@ -260,6 +336,8 @@ fn carry_out(cli: Cli) -> anyhow::Result<()> {
         Command::Append(args) => command::append::run(&setting, &args),
         Command::Tail(args) => command::tail::run(&setting, &args),
         Command::Get(args) => command::get::run(&setting, &args),
+        Command::Query(args) => command::query::run(&setting, &args),
+        Command::Rebuild(args) => command::rebuild::run(&setting, args.what),
         Command::Import(args) => command::import::run(&setting, &args),
         Command::Export(args) => command::export::run(&setting, &args),
         Command::Verify(_) => command::verify::run(&setting),
@@ -278,6 +356,8 @@ impl Command {
             Command::Append(args) => args.place.settings(),
             Command::Tail(args) => args.place.settings(),
             Command::Get(args) => args.place.settings(),
+            Command::Query(args) => args.place.settings(),
+            Command::Rebuild(args) => args.place.settings(),
             Command::Import(args) => args.place.settings(),
             Command::Export(args) => args.place.settings(),
             Command::Repair(args) => args.place.settings(),

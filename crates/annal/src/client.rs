@@ -216,7 +216,7 @@ pub(crate) fn with_query<'a>(
 }
 
 /// RFC 3986: everything but unreserved characters.
-fn percent_encode(text: &mut String, value: &str) {
+pub(crate) fn percent_encode(text: &mut String, value: &str) {
     for byte in value.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

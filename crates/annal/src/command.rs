@@ -6,6 +6,8 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod log_cat;
+pub(crate) mod query;
+pub(crate) mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod serve;
 pub(crate) mod tail;

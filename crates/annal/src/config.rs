@@ -15,12 +15,12 @@ use std::{
     time::Duration,
 };
 
-use annal_engine::{Durability, EngineOptions};
+use annal_engine::{Durability, EngineOptions, SearchOptions};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 pub use environment::{Environment, LEGACY_HELP};
-pub use value::{Door, Promise, Size, Switch};
+pub use value::{Door, Promise, Size, Stemming, Switch};
 
 /// Read when it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "annal.toml";
@@ -41,6 +41,19 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// What is searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchScope {
+    /// Resources and events.
+    #[default]
+    All,
+    /// Resources alone.
+    Resources,
+    /// Nothing.
+    Off,
 }
 
 /// Everything that can be set. What is `None` was not said at that level.
@@ -110,6 +123,16 @@ pub struct Settings {
     /// Newest events kept in memory for live readers [default: 16MiB]
     #[arg(long, value_name = "SIZE")]
     pub tail_bytes: Option<Size>,
+    /// What is searched: all, resources, off [default: all]
+    #[arg(long, value_name = "WHAT")]
+    pub search: Option<SearchScope>,
+    /// Language whose rules reduce words to their stems, such as dutch or english; another one builds
+    /// the search index anew [default: none]
+    #[arg(long, value_name = "LANGUAGE|none")]
+    pub search_language: Option<Stemming>,
+    /// How long a query waits until search sees what was appended before it [default: 5000]
+    #[arg(long, value_name = "MS")]
+    pub search_wait_ms_max: Option<u64>,
     /// Time that requests under way are given when the server stops [default: 10000]
     #[arg(long, value_name = "MS")]
     pub shutdown_ms_max: Option<u64>,
@@ -167,7 +190,8 @@ impl Settings {
             data_dir, bind, port, grpc_port, rest_port, max_total_clients, client_buffer_size,
             stream_batch_size, base_url, cors_origin, demo, demo_interval_ms, durability,
             event_bytes_max, request_bytes_max, batch_events_max, require_schemas, queue_bytes_max,
-            group_bytes_max, segment_bytes, tail_bytes, shutdown_ms_max, log_format, log,
+            group_bytes_max, segment_bytes, tail_bytes, search, search_language,
+            search_wait_ms_max, shutdown_ms_max, log_format, log,
         })
     }
 
@@ -237,6 +261,21 @@ impl Settings {
         self.durability.unwrap_or(Promise(Durability::Always))
     }
 
+    /// How long a query may wait for search.
+    pub fn search_wait_max(&self) -> Duration {
+        Duration::from_millis(self.search_wait_ms_max.unwrap_or(5_000))
+    }
+
+    fn search_options(&self) -> Option<SearchOptions> {
+        let events = match self.search.unwrap_or_default() {
+            SearchScope::All => true,
+            SearchScope::Resources => false,
+            SearchScope::Off => return None,
+        };
+        let stemming = self.search_language.and_then(|language| language.0);
+        Some(SearchOptions { stemming, events, ..SearchOptions::default() })
+    }
+
     /// How the engine is to be set up.
     pub fn engine_options(&self) -> Result<EngineOptions, ConfigError> {
         let mut options =
@@ -251,6 +290,7 @@ impl Settings {
         if let Some(size) = self.segment_bytes {
             options.log.segment_bytes = size.0;
         }
+        options.search = self.search_options();
         check_bounds(&options)?;
         Ok(options)
     }

@@ -12,9 +12,10 @@ use crate::{
     config::{LogFormat, Settings},
 };
 
-/// Begins to log. A server says what it does, a command only what worries it.
-pub(crate) fn start(settings: &Settings, serving: bool) -> anyhow::Result<()> {
-    let default = if serving { "info" } else { "warn" };
+/// Begins to log. A server, and what takes long, says what it does; other commands only what worries
+/// them. The library of search tells every step of every commit.
+pub(crate) fn start(settings: &Settings, talkative: bool) -> anyhow::Result<()> {
+    let default = if talkative { "info,tantivy=warn" } else { "warn" };
     let directives = settings.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         Usage(format!("`{directives}` is no log filter ({error}); write info, or annal_log=debug"))

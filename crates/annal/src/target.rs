@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use annal_engine::{Engine, OpenError};
+use annal_engine::{Engine, EngineOptions, OpenError};
 use annal_storage::LockError;
 use anyhow::{Context, bail};
 
@@ -41,8 +41,23 @@ pub(crate) enum Missing {
     Refuse,
 }
 
-/// Finds out where to work.
+/// Finds out where to work. A directory is opened without its search index, which catches up at the
+/// next start of a server.
 pub(crate) fn open(setting: &Setting, missing: Missing) -> anyhow::Result<Target> {
+    let options = EngineOptions { search: None, ..setting.settings.engine_options()? };
+    open_with(setting, missing, options)
+}
+
+/// The same, for who searches.
+pub(crate) fn open_searching(setting: &Setting) -> anyhow::Result<Target> {
+    open_with(setting, Missing::Refuse, setting.settings.engine_options()?)
+}
+
+fn open_with(
+    setting: &Setting,
+    missing: Missing,
+    options: EngineOptions,
+) -> anyhow::Result<Target> {
     if let Some(url) = &setting.url {
         return Ok(Target::Server(Client::new(url)?));
     }
@@ -53,7 +68,7 @@ pub(crate) fn open(setting: &Setting, missing: Missing) -> anyhow::Result<Target
             dir.display()
         );
     }
-    match Engine::open(&dir, setting.settings.engine_options()?) {
+    match Engine::open(&dir, options) {
         Ok(engine) => Ok(Target::Directory(Opened { engine })),
         Err(OpenError::Lock(LockError::Held { note: Some(url), .. }))
             if url.starts_with("http") =>

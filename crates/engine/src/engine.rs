@@ -17,6 +17,7 @@ use annal_log::LogWriter;
 use annal_projection::{
     index::{Index, IndexError},
     resources::{self, Rules},
+    search::SearchError,
     store::{Store, StoreError},
     topics,
 };
@@ -28,6 +29,7 @@ use crate::{
     StatsSnapshot, Subscription, SystemClock, SystemRandom, Ticket, View, catch_up,
     committer::Committer,
     queue::{Queue, Request},
+    search::{Running, Searcher},
     stage::Stage,
     upkeep::Upkeep,
     writer::{Progress, Writer},
@@ -84,8 +86,8 @@ pub enum OpenError {
     /// The log ends before what a projection has folded, and only durable events are ever folded.
     #[error(
         "the log ends at position {head}, but position {folded} was durable: part of `log/` is \
-         missing. Bring it back; or, if an older log was put there on purpose, remove `index/` and \
-         `data.redb`"
+         missing. Bring it back; or, if an older log was put there on purpose, remove `index/`, \
+         `data.redb` and `search_index/`"
     )]
     LogIsShort {
         /// Where the log ends.
@@ -93,6 +95,9 @@ pub enum OpenError {
         /// What the projection has on disk.
         folded: Position,
     },
+    /// The search index could not be written, or another process has it.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// The events of a resource could not be read.
     #[error(transparent)]
     Rows(ReadError),
@@ -225,6 +230,7 @@ pub struct Engine {
 struct Inner {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    search: Option<Running>,
     stopping: Arc<AtomicBool>,
     lock: Mutex<Option<DirLock>>,
 }
@@ -238,6 +244,8 @@ impl Engine {
         let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(root)?);
         let (core, writer, committer, upkeep) =
             Core::open(storage, options, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        let search = core.options.search;
+        let search = search.map(|options| Running::start(root, &core, options)).transpose()?;
         let committer = Arc::new(Mutex::new(committer));
         let stopping = Arc::new(AtomicBool::new(false));
         let threads = vec![
@@ -261,7 +269,7 @@ impl Engine {
         ];
         let threads = Mutex::new(threads);
         let lock = Mutex::new(Some(lock));
-        Ok(Engine { inner: Arc::new(Inner { core, threads, stopping, lock }) })
+        Ok(Engine { inner: Arc::new(Inner { core, threads, search, stopping, lock }) })
     }
 
     /// Puts an append in line. The ticket is answered once the outcome is durable.
@@ -272,6 +280,11 @@ impl Engine {
     /// What readers see.
     pub fn view(&self) -> &Arc<View> {
         &self.inner.core.view
+    }
+
+    /// Search, unless it is switched off.
+    pub fn search(&self) -> Option<&Searcher> {
+        self.inner.search.as_ref().map(|search| &search.searcher)
     }
 
     /// The last visible position.
@@ -347,13 +360,22 @@ impl Engine {
     pub fn shutdown(&self) {
         self.inner.core.close();
         self.inner.stopping.store(true, Relaxed);
+        if let Some(search) = &self.inner.search {
+            search.stop();
+        }
         for thread in std::mem::take(&mut *self.inner.threads.lock()) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the engine had panicked");
             }
         }
+        if let Some(search) = &self.inner.search {
+            search.wait_until_ended();
+        }
         let Some(lock) = self.inner.lock.lock().take() else { return };
         self.inner.core.close_files();
+        if let Some(search) = &self.inner.search {
+            search.wait_until_closed();
+        }
         drop(lock);
     }
 }
@@ -363,6 +385,9 @@ impl Drop for Inner {
         // Threads hold the core, not this; without it nobody can append any more.
         self.core.close();
         self.stopping.store(true, Relaxed);
+        if let Some(search) = &self.search {
+            search.stop();
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod queue;
 mod read;
 mod resource;
 mod seams;
+mod search;
 mod stage;
 mod stats;
 mod topic;
@@ -31,6 +32,10 @@ mod writer;
 pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
 pub use annal_projection::resources::{
     Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, Sort,
+};
+pub use annal_projection::search::{
+    Facet, FacetValue, Highlighter, Hit, Interval, Key as HitKey, Language, Operator, QueryError,
+    Scope, SearchError, SearchOptions, SearchQuery, Sort as HitOrder,
 };
 pub use annal_projection::{
     schema::SchemaError,
@@ -46,6 +51,7 @@ pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
 pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
+pub use search::{AskError, SearchState, SearchStatus, SearchWait, Searcher, data_text};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
 pub use topic::TopicRead;
 pub use upkeep::Upkeep;

@@ -2,7 +2,7 @@
 
 use annal_event::Limits;
 use annal_log::LogOptions;
-use annal_projection::{index::IndexOptions, store::StoreOptions};
+use annal_projection::{index::IndexOptions, search::SearchOptions, store::StoreOptions};
 
 /// What an acknowledgement promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct EngineOptions {
     pub index: IndexOptions,
     /// The rows of resources.
     pub store: StoreOptions,
+    /// The search index; `None`: there is none.
+    pub search: Option<SearchOptions>,
     /// Whether commits may only name registered schemas.
     pub require_schemas: bool,
 }
@@ -50,6 +52,7 @@ impl Default for EngineOptions {
             log: LogOptions::default(),
             index: IndexOptions::default(),
             store: StoreOptions::default(),
+            search: None,
             require_schemas: false,
         }
     }

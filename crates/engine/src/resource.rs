@@ -84,6 +84,12 @@ impl View {
         Ok(self.resources().find(&rows, name)?)
     }
 
+    /// A resource by its key, deleted or not.
+    pub fn resource_of(&self, resource: &ResourceKey<'_>) -> Result<Option<Document>, ReadError> {
+        let rows = self.resources().view(self.head());
+        Ok(self.resources().get(&rows, resource)?)
+    }
+
     /// A part of the list of resources.
     pub fn resource_list(&self, spec: &ListSpec) -> Result<List, ReadError> {
         let rows = self.resources().view(self.head());

@@ -1,4 +1,7 @@
-//! JSON Schema, draft 2020-12, for whatever is held to one.
+//! JSON Schema, draft 2020-12 unless `$schema` names an older one, for whatever is held to one.
+//!
+//! `format` only annotates, as the draft has it; with `"x-formats": true` at the root of a schema it
+//! is asserted.
 //!
 //! Nothing is ever fetched: a reference that leaves the schema is refused when the schema comes in.
 //! Regular expressions run in linear time.
@@ -44,6 +47,15 @@ pub(crate) fn parse(text: &str) -> Result<Value, SchemaError> {
     serde_json::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
+fn unknown_dialect() -> SchemaError {
+    SchemaError {
+        pointer: "/$schema".to_owned(),
+        message: "not known here; https://json-schema.org/draft/2020-12/schema and the published \
+                  drafts before it are"
+            .to_owned(),
+    }
+}
+
 /// A schema, ready to be used.
 pub(crate) struct Compiled(Validator);
 
@@ -56,10 +68,14 @@ impl fmt::Debug for Compiled {
 impl Compiled {
     /// Compiles a schema; what is wrong with it otherwise.
     pub(crate) fn of(schema: &Value) -> Result<Compiled, SchemaError> {
+        let draft = match Draft::Draft202012.detect(schema) {
+            Draft::Unknown => return Err(unknown_dialect()),
+            draft => draft,
+        };
         let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
+            .with_draft(draft)
             .with_pattern_options(PatternOptions::regex().size_limit(REGEX_BYTES_MAX))
-            .should_validate_formats(true)
+            .should_validate_formats(schema.get("x-formats") == Some(&Value::Bool(true)))
             .offline()
             .build(schema);
         validator.map(Compiled).map_err(|error| SchemaError {

@@ -9,8 +9,8 @@
 //! - What matches, how many, facets, histograms and orders by a field follow from the documents
 //!   alone, not from how they were cut into commits. Scores also depend on deleted documents that
 //!   no merge has removed yet, as in every engine of this kind.
-//! - An index that is missing, damaged, of another version or made with another stemming opens
-//!   empty and says why; the documents must be applied again.
+//! - An index that is missing, damaged, of another version or made with other stemming or scope
+//!   opens empty and says why; the documents must be applied again.
 //!
 //! It refuses to know the log, a clock or the network, and to store what documents say.
 //!
@@ -96,6 +96,8 @@ pub struct SearchOptions {
     /// Words are reduced to their stems, by the rules of one language. Another choice makes another
     /// index.
     pub stemming: Option<Language>,
+    /// Whether events are documents too, or resources alone. Another choice makes another index.
+    pub events: bool,
     /// Memory for documents that are not committed yet, in bytes for each thread; at least 15 MB.
     pub writer_bytes: usize,
     /// Threads that index. They, and the one that merges, are started by whoever calls
@@ -110,6 +112,7 @@ impl Default for SearchOptions {
     fn default() -> SearchOptions {
         SearchOptions {
             stemming: None,
+            events: true,
             writer_bytes: 64_000_000,
             threads: 1,
             verify_bytes: 64 * 1024 * 1024,

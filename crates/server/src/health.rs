@@ -1,5 +1,6 @@
 //! Whether it runs, whether it serves, whether it works, and the metrics.
 
+use annal_engine::{SearchState, SearchStatus};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::{
@@ -24,6 +25,22 @@ pub(crate) fn ready(shared: &Shared) -> Result<Response<Reply>, Problem> {
     let engine = shared.slot.get().ok_or_else(starting)?;
     let mut body = b"{\"status\":\"ready\",\"head\":".to_vec();
     push_position(&mut body, engine.head());
+    if let Some(search) = engine.search() {
+        // Building its index holds up queries and nothing else, so the server is ready all the same.
+        let SearchStatus { state, folded, head } = search.status();
+        let state = match state {
+            SearchState::Following => "following",
+            SearchState::Rebuilding => "rebuilding",
+            SearchState::Ended => "ended",
+        };
+        body.extend_from_slice(b",\"search\":{\"state\":");
+        push_string(&mut body, state);
+        body.extend_from_slice(b",\"folded\":");
+        push_position(&mut body, folded);
+        body.extend_from_slice(b",\"head\":");
+        push_position(&mut body, head);
+        body.push(b'}');
+    }
     body.push(b'}');
     Ok(reply::json(StatusCode::OK, body))
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use annal_engine::{COMMIT_BUCKETS_US, Engine, EventSource};
+use annal_engine::{COMMIT_BUCKETS_US, Engine, EventSource, SearchState};
 use http::StatusCode;
 
 use crate::{
@@ -244,9 +244,27 @@ fn write_engine(out: &mut Text, engine: &Engine) {
     ] {
         out.one(name, counter, help, value as f64);
     }
+    write_search(out, engine);
     let name = "annal_commit_duration_seconds";
     out.head(name, "histogram", "Time of a commit: write and sync.");
     out.buckets(name, "", &COMMIT_BUCKETS_US, &stats.commit_buckets, stats.commit_micros);
+}
+
+fn write_search(out: &mut Text, engine: &Engine) {
+    let Some(search) = engine.search() else { return };
+    let status = search.status();
+    let lag = status.head.get().saturating_sub(status.folded.get());
+    let following = f64::from(u8::from(status.state == SearchState::Following));
+    let stats = search.stats().unwrap_or_default();
+    for (name, help, value) in [
+        ("annal_search_following", "1 while search answers queries.", following),
+        ("annal_search_lag_positions", "Positions that cannot be found yet.", lag as f64),
+        ("annal_search_documents", "Documents that can be found.", stats.documents as f64),
+        ("annal_search_bytes", "Size of the search index on disk.", stats.bytes as f64),
+        ("annal_search_segments", "Segments of the search index.", stats.segments as f64),
+    ] {
+        out.one(name, "gauge", help, value);
+    }
 }
 
 /// The Prometheus text format, version 0.0.4.

@@ -35,6 +35,8 @@ pub struct ServerOptions {
     pub heartbeat_every: Duration,
     /// How long a request with `min_position` waits.
     pub position_wait_max: Duration,
+    /// How long a query waits for search to see what was appended before it, and for its turn.
+    pub search_wait_max: Duration,
     /// How long requests and streams get to finish at shutdown.
     pub grace: Duration,
 }
@@ -56,6 +58,7 @@ impl Default for ServerOptions {
             body_idle_timeout: Duration::from_secs(30),
             heartbeat_every: Duration::from_secs(15),
             position_wait_max: Duration::from_secs(10),
+            search_wait_max: Duration::from_secs(5),
             grace: Duration::from_secs(10),
         }
     }

@@ -56,7 +56,7 @@ codes! {
     InvalidEvent = "invalid-event", 400, "The event is not a valid CloudEvent";
     /// An event uses what the store keeps for itself.
     Reserved = "reserved", 400, "The event uses a name that the store keeps for itself";
-    /// A query has another form than the documented one.
+    /// A query has another form than the documented one, or does not parse.
     InvalidQuery = "invalid-query", 400, "The query cannot be read";
     /// A precondition has another form than the documented one.
     InvalidPrecondition = "invalid-precondition", 400, "The precondition cannot be read";
@@ -132,6 +132,8 @@ codes! {
     UnsupportedPrecondition = "unsupported-precondition", 422, "The precondition cannot be judged";
     /// A topic would list more than one may, or there would be more topics than may be.
     TopicTooLarge = "topic-too-large", 422, "The topic would grow beyond its bounds";
+    /// Search, or search over events, is switched off.
+    SearchNotAvailable = "search-not-available", 422, "This is not searched here";
     /// More clients follow than may.
     TooManyClients = "too-many-clients", 429, "There are too many clients";
     /// The headers are larger than they may be.
@@ -150,6 +152,10 @@ codes! {
     TooManyStreams = "too-many-streams", 503, "There are too many live streams";
     /// The position asked for has not been reached.
     PositionNotReached = "position-not-reached", 503, "The position has not been reached";
+    /// The search index is being built.
+    Rebuilding = "rebuilding", 503, "The search index is being built";
+    /// Search did not come to what was appended before the query in time.
+    SearchLag = "search-lag", 503, "Search has not caught up";
     /// Appends are not possible; nothing was stored.
     Unavailable = "unavailable", 503, "Appends are not possible";
     /// Nobody knows whether the events were stored.

@@ -52,6 +52,8 @@ pub enum Route {
     Resource,
     /// The changes of a resource.
     ResourceHistory,
+    /// Full text and fields.
+    Query,
     /// The registered schemas.
     Schemas,
     /// One schema.
@@ -90,6 +92,7 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
         &[Method::GET, Method::PUT, Method::PATCH, Method::DELETE],
     ),
     (Route::ResourceHistory, "/resources/{id}/history", &[Method::GET]),
+    (Route::Query, "/query", &[Method::GET]),
     (Route::Schemas, "/schemas", &[Method::GET]),
     (Route::Schema, "/schemas/{name}", &[Method::GET, Method::PUT, Method::DELETE]),
     (Route::Topics, "/topics", &[Method::GET, Method::POST]),

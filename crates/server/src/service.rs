@@ -17,6 +17,7 @@ use crate::{
     pages,
     params::Params,
     problem::{Code, Problem},
+    query,
     read::{catalog, one, page},
     reply::{self, Reply},
     resources,
@@ -210,6 +211,7 @@ async fn look(
         Route::ResourceHistory => {
             resources::read::history(shared, engine, head, &matched.value).await
         }
+        Route::Query => query::query(shared, engine, head).await,
         Route::Schemas => resources::schemas::list(shared, engine, head),
         Route::Topics => topics::list(engine, head).await,
         Route::Topic => topics::get(engine, head, &matched.value).await,

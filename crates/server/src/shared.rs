@@ -64,6 +64,9 @@ impl EngineSlot {
     }
 }
 
+/// Queries answered at a time: each takes a processor to itself.
+const SEARCHES_MAX: usize = 4;
+
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -80,6 +83,7 @@ pub(crate) struct Shared {
     bulk: Semaphore,
     spooled: Semaphore,
     large: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
     held_bytes: AtomicUsize,
     streams: AtomicUsize,
     stopping: AtomicBool,
@@ -91,6 +95,7 @@ impl Shared {
             bulk: Semaphore::new(options.bulk_requests_max),
             spooled: Semaphore::new(SPOOLED_MAX),
             large: Arc::new(Semaphore::new(LARGE_SHARES)),
+            searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             held_bytes: AtomicUsize::new(0),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             clients: Clients::default(),
@@ -122,6 +127,18 @@ impl Shared {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
                 let detail = "too many large batches are being stored; send this one again";
+                Err(Problem::new(Code::Busy, detail).retry_after(1))
+            }
+        }
+    }
+
+    /// Leave to answer a query.
+    pub(crate) async fn search_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.searches).acquire_owned();
+        match tokio::time::timeout(self.options.search_wait_max, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let detail = "too many queries are being answered; ask again";
                 Err(Problem::new(Code::Busy, detail).retry_after(1))
             }
         }

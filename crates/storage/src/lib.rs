@@ -7,6 +7,7 @@
 mod fault;
 mod file;
 mod lock;
+mod priority;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::{fmt, io, sync::Arc};
 pub use fault::{Counts, FaultStorage};
 pub use file::FileStorage;
 pub use lock::{DirLock, LockError};
+pub use priority::stand_back;
 
 /// A directory tree of files. All methods block.
 pub trait Storage: fmt::Debug + Send + Sync {

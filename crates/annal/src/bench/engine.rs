@@ -58,7 +58,13 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     Ok(std::fs::remove_dir_all(&root)?)
 }
 
-fn batches(engine: &Engine, series: &str, total: usize, before: bool) -> anyhow::Result<Figure> {
+/// Appends `total` events in batches, several on their way at a time.
+pub(super) fn batches(
+    engine: &Engine,
+    series: &str,
+    total: usize,
+    before: bool,
+) -> anyhow::Result<Figure> {
     let firsts: Vec<usize> = (0..total).step_by(BATCH).collect();
     let mut encoded = VecDeque::new();
     let mut texts = VecDeque::new();

@@ -1,4 +1,6 @@
-//! `annal get`: one event by its position or its id.
+//! `annal get`: one event by its position or its id, or one resource by its name.
+
+mod resource;
 
 use std::io::{self, Write};
 
@@ -10,14 +12,24 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
 use crate::{
-    cli::{GetArgs, Setting},
+    cli::{GetArgs, Setting, Usage},
     client::{Client, with_query},
     output,
     target::{self, Missing, Target},
 };
 
-/// Prints the event as one line of JSON.
+/// The word before the name of a resource.
+const RESOURCE: &str = "resource";
+
+/// Prints the event, or the document of the resource, as one line of JSON.
 pub(crate) fn run(setting: &Setting, args: &GetArgs) -> anyhow::Result<()> {
+    if let Some(name) = &args.name {
+        if args.which != RESOURCE || args.source.is_some() {
+            let detail = "get shows one event, or, as `get resource NAME`, one resource";
+            return Err(Usage(detail.to_owned()).into());
+        }
+        return resource::run(setting, name, args.at.as_deref());
+    }
     let mut out = io::stdout().lock();
     match target::open(setting, Missing::Refuse)? {
         Target::Server(mut client) => {

@@ -1,7 +1,7 @@
 //! `annal repair`: drops the end of a log that is damaged in the middle, when there is no better copy.
 //!
-//! Loses events, so it does only what its one flag says. The index goes too: it would know of events
-//! that are no longer there, and is folded again at the next start.
+//! Loses events, so it does only what its one flag says. What was folded goes too: it would know of
+//! events that are no longer there, and is folded again at the next start.
 
 use annal_engine::{Random, SystemRandom};
 use annal_storage::{DirLock, FileStorage};
@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     cli::{RepairArgs, Setting},
+    command::rebuild::Folded,
     target,
 };
 
@@ -25,11 +26,9 @@ pub(crate) fn run(setting: &Setting, args: &RepairArgs) -> anyhow::Result<()> {
     let storage = FileStorage::new(&dir).with_context(|| target::cannot_open(&dir))?;
     let salt = SystemRandom.next();
     let cut = annal_log::truncate_at(&storage, "log", args.truncate_at, salt)?;
-    match std::fs::remove_dir_all(dir.join("index")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context("the log was cut; remove `index/` by hand")?;
-        }
-        _ => {}
+    for folded in [Folded::Index, Folded::Rows, Folded::Search] {
+        let by_hand = || format!("the log was cut; remove `{}` by hand", folded.path());
+        folded.remove(&dir).with_context(by_hand)?;
     }
     println!("the log ends at position {}", cut.head);
     Ok(())

@@ -233,6 +233,7 @@ fn server_options(settings: &Settings, dir: &Path, place: &Place) -> ServerOptio
         client_buffer_events: or(settings.client_buffer_size, defaults.client_buffer_events),
         stream_batch_events: or(settings.stream_batch_size, defaults.stream_batch_events),
         cors_origins: settings.cors_origin.clone().unwrap_or_default(),
+        search_wait_max: settings.search_wait_max(),
         grace: settings.shutdown_max(),
         spool_dir: dir.join(SPOOL_DIR),
         ..defaults

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use annal_engine::Durability;
+use annal_engine::{Durability, Language};
 
-use super::{ConfigError, Environment, Promise, Settings, Size, Switch};
+use super::{ConfigError, Environment, Promise, SearchScope, Settings, Size, Stemming, Switch};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -67,6 +67,26 @@ fn a_port_can_be_switched_off() {
     let over = variables.settings().unwrap().over(file);
     assert_eq!((over.grpc_port(), over.rest_port()), (Some(0), None));
     assert!(environment(&[("ANNAL_GRPC_PORT", "70000")]).settings().is_err());
+}
+
+#[test]
+fn what_is_searched_and_how() {
+    let search = |text: &str| file(text).unwrap().engine_options().unwrap().search;
+    let all = search("").expect("on unless switched off");
+    assert_eq!((all.events, all.stemming), (true, None));
+    let resources = search("search = 'resources'\nsearch_language = 'dutch'").expect("on");
+    assert_eq!((resources.events, resources.stemming), (false, Some(Language::Dutch)));
+    assert!(search("search = 'off'").is_none());
+    let variables = environment(&[("ANNAL_SEARCH", "off"), ("ANNAL_SEARCH_LANGUAGE", "none")]);
+    let settings = variables.settings().unwrap();
+    assert_eq!(
+        (settings.search, settings.search_language),
+        (Some(SearchScope::Off), Some(Stemming(None)))
+    );
+    for language in ["klingon", "", "é"] {
+        let error = environment(&[("ANNAL_SEARCH_LANGUAGE", language)]).settings().unwrap_err();
+        assert!(error.to_string().contains("ANNAL_SEARCH_LANGUAGE"), "{error}");
+    }
 }
 
 #[test]

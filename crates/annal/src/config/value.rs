@@ -4,8 +4,8 @@
 
 use std::{fmt, str::FromStr};
 
-use annal_engine::Durability;
-use serde::{Deserialize, Deserializer, de};
+use annal_engine::{Durability, Language};
+use serde::{Deserialize, Deserializer, de, de::IntoDeserializer};
 
 /// A number of bytes: `4194304`, `4MiB`, `512 KiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,39 @@ impl<'de> Deserialize<'de> for Door {
             NumberOrText::Text(text) => text,
         };
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The language by whose rules words are reduced to their stems, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stemming(pub Option<Language>);
+
+impl FromStr for Stemming {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Stemming, String> {
+        if matches!(text, "none" | "off") {
+            return Ok(Stemming(None));
+        }
+        // Named as the library names them, which is what it reads.
+        let mut name = text.to_lowercase();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let language = Language::deserialize(
+            IntoDeserializer::<de::value::Error>::into_deserializer(name.as_str()),
+        );
+        language.map(|language| Stemming(Some(language))).map_err(|_| {
+            format!(
+                "`{text}` is no language with stems; write none, or one such as dutch or english"
+            )
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Stemming {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Stemming, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine as its users see it: threads, a real directory, real time.
 
 mod resources;
+mod search;
 mod topics;
 
 use std::{

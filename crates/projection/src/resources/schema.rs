@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn errors_have_pointers_into_the_document() {
         let schema = compile(
-            r#"{"type":"object","required":["title"],"properties":
+            r#"{"x-formats":true,"type":"object","required":["title"],"properties":
                {"email":{"type":"string","format":"email"},"tags":{"items":{"minLength":2}}}}"#,
         )
         .expect("a schema");

@@ -58,6 +58,8 @@ pub(super) enum Unusable {
     Version,
     #[error("it was made with another stemming")]
     Stemming,
+    #[error("it was made {} events", if *.events { "with" } else { "without" })]
+    Events { events: bool },
     #[error("{file} is missing")]
     FileMissing { file: String },
     #[error("{file} is damaged")]

@@ -76,6 +76,9 @@ fn existing(files: Files, dir: &Path, options: &SearchOptions) -> Result<OpenInd
     if payload.stemming != options.stemming {
         return Err(Unusable::Stemming);
     }
+    if payload.events != options.events {
+        return Err(Unusable::Events { events: payload.events });
+    }
     for path in expected_files(&meta.segments) {
         if !dir.join(&path).exists() {
             return Err(Unusable::FileMissing { file: path.display().to_string() });

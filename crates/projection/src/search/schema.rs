@@ -17,7 +17,7 @@ use tantivy::{
 use super::{Kind, words};
 
 /// Changes whenever the same document would be indexed otherwise.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The fields that one kind of document has for its content.
 #[derive(Clone, Copy, Debug)]
@@ -151,5 +151,6 @@ pub(super) fn settings() -> IndexSettings {
 pub(super) struct Payload {
     pub(super) format: u32,
     pub(super) stemming: Option<Language>,
+    pub(super) events: bool,
     pub(super) folded: u64,
 }

@@ -200,8 +200,8 @@ impl Writer {
     }
 
     fn write(&mut self, reader: &IndexReader) -> Result<(), SearchError> {
-        let payload =
-            Payload { format: FORMAT, stemming: self.options.stemming, folded: self.pending.get() };
+        let SearchOptions { stemming, events, .. } = self.options;
+        let payload = Payload { format: FORMAT, stemming, events, folded: self.pending.get() };
         let inner = self.inner.as_mut().ok_or(SearchError::Stopped)?;
         let committed = serde_json::to_string(&payload).map_err(TantivyError::from);
         let committed = committed.and_then(|payload| {

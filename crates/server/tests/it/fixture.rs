@@ -5,7 +5,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use annal_engine::{Engine, EngineOptions};
+use annal_engine::{Engine, EngineOptions, SearchOptions};
 use annal_server::{EngineSlot, Listener, Server, ServerOptions};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -19,7 +19,7 @@ pub(crate) struct Served {
     pub(crate) slot: EngineSlot,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Served {
@@ -32,6 +32,11 @@ impl Served {
         let served = Served::starting(options);
         served.open(engine);
         served
+    }
+
+    /// A server that searches.
+    pub(crate) fn searching() -> Served {
+        Served::with(ServerOptions::default(), searching())
     }
 
     /// A server whose engine is not open yet.
@@ -66,7 +71,7 @@ impl Served {
     }
 
     /// Stops it and starts it again on the same directory, without the files named.
-    pub(crate) fn restarted(mut self, without: &[&str]) -> Served {
+    pub(crate) fn restarted(mut self, without: &[&str], engine: EngineOptions) -> Served {
         self.begin_stop();
         self.join();
         self.engine().shutdown();
@@ -76,7 +81,7 @@ impl Served {
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"));
         let mut served = Served::starting(ServerOptions::default());
         served.dir = dir;
-        served.open(EngineOptions::default());
+        served.open(engine);
         served
     }
 
@@ -131,6 +136,12 @@ impl Served {
         let answer = self.send(&request);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// An engine with a search index.
+pub(crate) fn searching() -> EngineOptions {
+    let search = SearchOptions { writer_bytes: 15_000_000, ..SearchOptions::default() };
+    EngineOptions { search: Some(search), ..EngineOptions::default() }
 }
 
 /// Event `n` of a seeded log.

@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod memory;
 mod ndjson;
+mod query;
 mod read;
 mod resources;
 mod rest;

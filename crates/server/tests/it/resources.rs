@@ -290,7 +290,7 @@ fn documents_are_held_to_their_schema() {
     let registered = schema(
         &served,
         "Issue",
-        r#"{"required":["title"],"properties":{"email":{"format":"email"}}}"#,
+        r#"{"x-formats":true,"required":["title"],"properties":{"email":{"format":"email"}}}"#,
     );
     assert_eq!((registered.status, registered.header("etag")), (201, Some("\"1\"")));
     assert_eq!(registered.json()["url"], "http://localhost:8000/schemas/Issue");
@@ -310,13 +310,13 @@ fn documents_are_held_to_their_schema() {
     served.check(
         "GET /schemas/Issue",
         "200\ncontent-type: application/schema+json\netag: \"1\"\n\n\
-         {\"required\":[\"title\"],\"properties\":{\"email\":{\"format\":\"email\"}}}",
+         {\"x-formats\":true,\"required\":[\"title\"],\"properties\":{\"email\":{\"format\":\"email\"}}}",
     );
     assert_eq!(served.send("GET /schemas").json()[0]["name"], "Issue");
     let again = schema(
         &served,
         "Issue",
-        r#"{"required":["title"],"properties":{"email":{"format":"email"}}}"#,
+        r#"{"x-formats":true,"required":["title"],"properties":{"email":{"format":"email"}}}"#,
     );
     assert_eq!((again.status, again.header("etag")), (200, Some("\"1\"")), "nothing changed");
     assert_eq!(served.send("DELETE /schemas/Issue").status, 204);
@@ -325,6 +325,8 @@ fn documents_are_held_to_their_schema() {
     let invalid = schema(&served, "Issue", r#"{"properties":{"a":{"type":"nothing"}}}"#);
     assert_eq!((invalid.status, invalid.code().as_str()), (422, "invalid-schema"));
     assert_eq!(invalid.json()["errors"][0]["pointer"], "/properties/a/type");
+    let dialect = schema(&served, "Issue", r#"{"$schema":"https://example.com/mine"}"#);
+    assert_eq!(dialect.json()["errors"][0]["pointer"], "/$schema");
     let remote = schema(&served, "Issue", r#"{"$ref":"http://127.0.0.1:9/x"}"#);
     assert_eq!(remote.code(), "invalid-schema");
     assert_eq!(schema(&served, "-x", "{}").code(), "invalid-parameter");

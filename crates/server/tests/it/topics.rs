@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, thread};
 
+use annal_engine::EngineOptions;
 use serde_json::{Value, json};
 
 use crate::{client::Answer, fixture::Served};
 
 const USERS: &str = r#"{"name":"user-events","schemas":[
     {"type":"user.created","$schema":"https://json-schema.org/draft/2020-12/schema",
-     "required":["email"],"properties":{"email":{"type":"string","format":"email"}}},
+     "x-formats":true,"required":["email"],"properties":{"email":{"type":"string","format":"email"}}},
     {"type":"user.deleted"}]}"#;
 
 fn create(served: &Served, topic: &str) -> Answer {
@@ -372,7 +373,7 @@ fn the_topic_of_realtime_messages_is_there_from_the_beginning() {
     assert_eq!(changed.status, 200, "{}", changed.text());
     assert_eq!(publish(&served, "realtime", "alert", &["{}"]).code(), "schema-violation");
     assert_eq!(publish(&served, "realtime", "anything", &["{}"]).status, 201);
-    let served = served.restarted(&[]);
+    let served = served.restarted(&[], EngineOptions::default());
     assert_eq!(publish(&served, "realtime", "alert", &["{}"]).code(), "schema-violation");
     assert_eq!(served.send("GET /topics/realtime").json()["open"], true);
     assert_eq!(served.send("GET /topics").json().as_array().map(Vec::len), Some(1));
@@ -422,7 +423,7 @@ fn a_restart_and_a_rebuild_keep_everything() {
     for without in [&[][..], &["data.redb"], &[]] {
         let before = served.send("GET /topics").text();
         let listed = read(&served, "?limit=1000").text();
-        served = served.restarted(without);
+        served = served.restarted(without, EngineOptions::default());
         assert_eq!(served.send("GET /topics").text(), before);
         assert_eq!(read(&served, "?limit=1000").text(), listed);
         assert_eq!(publish(&served, "user-events", "user.created", &["{}"]).status, 422);

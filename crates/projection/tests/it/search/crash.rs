@@ -183,7 +183,7 @@ fn what_is_too_large_to_be_compared_at_once_is_compared_later() {
 }
 
 #[test]
-fn another_stemming_makes_another_index() {
+fn other_options_make_another_index() {
     let (dir, _) = written();
     let stemmed = SearchOptions { stemming: Some(Language::English), ..options() };
     assert!(opens_empty(&dir, stemmed, "stemmed").contains("stemming"));
@@ -191,6 +191,10 @@ fn another_stemming_makes_another_index() {
     assert_eq!(search.opened(), &Opened::Ready);
     drop(search);
     assert!(opens_empty(&dir, options(), "not stemmed").contains("stemming"));
+    let (dir, _) = written();
+    let resources = SearchOptions { events: false, ..options() };
+    assert!(opens_empty(&dir, resources, "without events").contains("with events"));
+    assert!(opens_empty(&dir, options(), "with events").contains("without events"));
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! Search: what a query costs, how soon an append is found, how fast documents are indexed, and what
+//! plain appends pay while that goes on.
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use annal_engine::{
+    Append, AskError, Engine, EngineOptions, Scope, SearchOptions, SearchQuery, Searcher,
+};
+use annal_event::{Encoded, Event, Position};
+use anyhow::{Context, ensure};
+
+use super::{
+    Scale, engine,
+    table::{Figure, Table, rate},
+};
+
+const BATCH: usize = 1_000;
+
+/// Words there are; small numbers occur far more often.
+const WORDS: usize = 20_000;
+
+/// Words of a document, which makes about a kilobyte.
+const DOCUMENT_WORDS: usize = 110;
+
+/// Queries of each kind.
+const QUERIES: usize = 400;
+
+/// Appends that are looked for at once.
+const LOOKED_FOR: usize = 200;
+
+/// Between two of them, so that each finds search idle.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// Rounds of appends with and without, which take turns.
+const ROUNDS: usize = 5;
+
+/// Measures and adds rows.
+pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
+    beside_appends(dir, scale.events, table)?;
+    let root = dir.join("search");
+    let opened = Engine::open(&root, searching(true))?;
+    documents(&opened, scale.documents, table)?;
+    queries(&opened, table)?;
+    visible(&opened, table)?;
+    opened.shutdown();
+    Ok(fs::remove_dir_all(&root)?)
+}
+
+fn searching(on: bool) -> EngineOptions {
+    EngineOptions { search: on.then(SearchOptions::default), ..EngineOptions::default() }
+}
+
+/// Plain events with and without search over them, in turns; then the time to catch up.
+fn beside_appends(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let mut caught_up = Vec::new();
+    let each = (total / ROUNDS / BATCH).max(1) * BATCH;
+    for round in 0..ROUNDS {
+        for on in [round % 2 == 0, round % 2 != 0] {
+            let root = dir.join(format!("beside-{round}-{on}"));
+            let opened = Engine::open(&root, searching(on))?;
+            let begun = Instant::now();
+            engine::batches(&opened, "beside", each, true)?;
+            let took = begun.elapsed();
+            match opened.search() {
+                None => without.push(took),
+                Some(searcher) => {
+                    with.push(took);
+                    let begun = Instant::now();
+                    let left = opened.head().get() - searcher.status().folded.get();
+                    found(searcher, opened.head())?;
+                    caught_up.push(left as f64 / begun.elapsed().as_secs_f64());
+                }
+            }
+            opened.shutdown();
+            fs::remove_dir_all(&root)?;
+        }
+    }
+    let off = rate(each, median(&mut without));
+    let on = rate(each, median(&mut with));
+    table.row("plain events in batches, search over events on", on, Some((off, "search off")));
+    caught_up.sort_by(f64::total_cmp);
+    let caught_up = Figure::Rate(caught_up[caught_up.len() / 2]);
+    table.row("events indexed afterwards, until all are found", caught_up, None);
+    Ok(())
+}
+
+/// Commits that make documents, and the time until all are found.
+fn documents(engine: &Engine, total: usize, table: &mut Table) -> anyhow::Result<()> {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let (mut bytes, begun) = (0, Instant::now());
+    for first in (0..total).step_by(BATCH) {
+        let mut batch = Encoded::default();
+        for number in first..(first + BATCH).min(total) {
+            let text = document(&mut dice, number);
+            bytes += text.len();
+            batch.push(&commit(&format!("d{number}"), &number.to_string(), &text));
+        }
+        engine.append(Append::of(batch))?.wait()?;
+    }
+    let searcher = engine.search().context("search is on")?;
+    let appended = rate(total, begun.elapsed());
+    table.row("commits of 1 kB in batches, made and folded on the same cores", appended, None);
+    let left = engine.head().get() - searcher.status().folded.get();
+    let catching_up = Instant::now();
+    found(searcher, engine.head())?;
+    let took = catching_up.elapsed();
+    // Each is a resource and an event.
+    let indexed = rate(2 * left as usize, took);
+    table.row("documents indexed afterwards, resources and events", indexed, None);
+    let stats = searcher.stats().context("the index is there")?;
+    let share = Figure::Share(stats.bytes as f64 / (2 * bytes) as f64);
+    table.row("search index, of the JSON of both", share, None);
+    Ok(())
+}
+
+fn commit(event: &str, id: &str, text: &str) -> Event<'static> {
+    Event::new(event.to_owned(), "/bench", "json.commit")
+        .with_subject(format!("doc/{id}"))
+        .with_json(format!("{{\"resource_id\":\"{id}\",\"resource_data\":{text}}}"))
+}
+
+fn document(dice: &mut Dice, number: usize) -> String {
+    let mut text = format!("{{\"number\":{number},\"title\":\"");
+    for word in 0..DOCUMENT_WORDS {
+        if word == 8 {
+            text.push_str("\",\"text\":\"");
+        } else if word > 0 {
+            text.push(' ');
+        }
+        text.push_str(&dice.word());
+    }
+    text.push_str("\"}");
+    text
+}
+
+fn queries(engine: &Engine, table: &mut Table) -> anyhow::Result<()> {
+    let searcher = engine.search().context("search is on")?;
+    let mut dice = Dice(77);
+    type Ask = fn(&mut Dice) -> String;
+    let kinds: [(&str, Ask); 3] = [
+        ("a word", Dice::word),
+        ("two words, AND", |dice| format!("{} AND {}", dice.word(), dice.word())),
+        ("a phrase of two words", |dice| format!("\"{} {}\"", dice.word(), dice.word())),
+    ];
+    for (name, make) in kinds {
+        let mut times = Vec::with_capacity(QUERIES);
+        let mut hits = 0;
+        for _ in 0..QUERIES {
+            let text = make(&mut dice);
+            let begun = Instant::now();
+            hits += searcher.query(&SearchQuery { limit: 50, ..SearchQuery::new(&text) })?.count;
+            times.push(begun.elapsed());
+        }
+        ensure!(hits > 0, "nothing was found");
+        two_rows(table, &format!("search, {name}"), times);
+    }
+    Ok(())
+}
+
+/// An append, then a query for it: the time from the acknowledgement to the answer that has it.
+fn visible(engine: &Engine, table: &mut Table) -> anyhow::Result<()> {
+    let searcher = engine.search().context("search is on")?;
+    let mut times = Vec::with_capacity(LOOKED_FOR);
+    for number in 0..LOOKED_FOR {
+        let word = format!("sought{number}");
+        let mut one = Encoded::default();
+        one.push(&commit(&word, &word, &format!("{{\"title\":\"{word}\"}}")));
+        engine.append(Append::of(one))?.wait()?;
+        let begun = Instant::now();
+        found(searcher, engine.head())?;
+        let query = SearchQuery { scope: Scope::Resources, ..SearchQuery::new(&word) };
+        ensure!(searcher.query(&query)?.count == 1, "{word} was not found at once");
+        times.push(begun.elapsed());
+        thread::sleep(IDLE);
+    }
+    two_rows(table, "an append is found, idle", times);
+    Ok(())
+}
+
+fn two_rows(table: &mut Table, what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: usize| Figure::Time(times[(times.len() * share / 100).min(times.len() - 1)]);
+    table.row(&format!("{what}, p50"), at(50), None);
+    table.row(&format!("{what}, p99"), at(99), None);
+}
+
+/// Waits until everything up to a position is found.
+fn found(searcher: &Searcher, upto: Position) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    loop {
+        match runtime.block_on(searcher.wait(upto)) {
+            Ok(()) => return Ok(()),
+            Err(AskError::Rebuilding(_)) => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A word as they occur: the n-th about 1/n as often as the first.
+    fn word(&mut self) -> String {
+        let rank = (WORDS as f64).powf(self.next()) as usize;
+        format!("w{rank}")
+    }
+}
