@@ -16,7 +16,7 @@ use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
 use annal_projection::{
     index::{Index, IndexError},
-    resources::{self, Resources},
+    resources::{self, Rules},
     search::SearchError,
     store::{Store, StoreError},
 };
@@ -132,7 +132,11 @@ impl Core {
         let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
-        let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
+        let rules = Rules {
+            require_schemas: options.require_schemas,
+            document_bytes_max: options.limits.event_bytes_max,
+        };
+        let resources = catch_up::open_resources(&store, rules)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -152,9 +156,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::index(&core.view)?;
-        catch_up::deletions(&core.view)?;
-        catch_up::rows(&core.view)?;
+        catch_up::all(&core.view)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
@@ -184,16 +186,15 @@ impl Core {
         self.queue.close();
     }
 
-    /// Writes the rows that wait, so that the next start need not fold them again.
-    fn flush_rows(&self) {
+    /// Closes what is open in the directory, after the machines have finished: another process may
+    /// take it over. Rows that wait are written, so that the next start need not fold them again.
+    pub fn close_files(&self) {
+        let store = self.view.store();
         let durable = self.view.log().durable().min(self.view.head());
-        if let Err(error) = self.view.store().flush(durable) {
+        if let Err(error) = store.flush(durable) {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
         }
-    }
-
-    /// Trims and closes the log, after the machines have finished.
-    pub fn close_log(&self) {
+        store.close();
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
         }
@@ -256,8 +257,13 @@ impl Engine {
                 move || run_committer(&core, &committer)
             })?,
             spawn("annal-upkeep", &core, {
+                let (upkeep, stopping) = (upkeep.clone(), Arc::clone(&stopping));
+                move || run_upkeep(&stopping, || upkeep.tidy())
+            })?,
+            // One transaction may take a second, which the index cannot wait for.
+            spawn("annal-rows", &core, {
                 let stopping = Arc::clone(&stopping);
-                move || run_upkeep(upkeep, &stopping)
+                move || run_upkeep(&stopping, || upkeep.write_rows())
             })?,
         ];
         let threads = Mutex::new(threads);
@@ -365,8 +371,7 @@ impl Engine {
             search.wait_until_ended();
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
-        self.inner.core.flush_rows();
-        self.inner.core.close_log();
+        self.inner.core.close_files();
         if let Some(search) = &self.inner.search {
             search.wait_until_closed();
         }
@@ -443,9 +448,9 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(mut upkeep: Upkeep, stopping: &AtomicBool) {
+fn run_upkeep(stopping: &AtomicBool, step: impl Fn() -> bool) {
     while !stopping.load(Relaxed) {
-        if upkeep.step() == Progress::Idle {
+        if !step() {
             thread::sleep(REST);
         }
     }
