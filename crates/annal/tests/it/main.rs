@@ -7,6 +7,5 @@ mod harness;
 mod kill;
 mod python;
 mod search;
-mod search;
 mod serve;
 mod shared_data;
