@@ -426,10 +426,15 @@ struct EndAtPanic(Arc<Desk>);
 
 impl Drop for EndAtPanic {
     fn drop(&mut self) {
-        if thread::panicking() {
-            tracing::error!("search has ended by a bug; a restart begins it again");
-        }
         self.0.set_state(SearchState::Ended);
         self.0.release();
+        if !thread::panicking() {
+            return;
+        }
+        tracing::error!("search has ended by a bug; a restart builds its index anew");
+        // Whatever it stumbled over may be in the index, and must not be met again.
+        if let Err(error) = std::fs::remove_dir_all(&self.0.dir) {
+            tracing::error!(%error, "remove {} by hand", self.0.dir.display());
+        }
     }
 }

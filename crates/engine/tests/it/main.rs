@@ -2,6 +2,8 @@
 
 mod resources;
 mod search;
+mod resources;
+mod search;
 mod topics;
 
 use std::{

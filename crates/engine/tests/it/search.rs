@@ -213,7 +213,7 @@ fn what_is_found_is_what_the_log_adds_up_to() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut dice, mut model) = (Dice(0x9E37_79B9_7F4A_7C15 ^ seed), Model::default());
         let mut engine = open(dir.path());
-        for number in 0..120 {
+        for number in 0..80 {
             step(&mut dice, &engine, &mut model, number);
             match dice.below(16) {
                 0..=1 => model.check(&engine),
@@ -258,6 +258,46 @@ fn an_index_ahead_of_the_log_is_refused() {
     }
     let without = EngineOptions { search: None, ..options() };
     Engine::open(dir.path(), without).expect("who does not search does not mind").shutdown();
+}
+
+#[test]
+fn an_index_that_turns_out_to_be_damaged_is_built_anew_meanwhile() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = open(dir.path());
+    for n in 0..200 {
+        let json = format!("{{\"x\":\"{} {}\"}}", WORDS[n % WORDS.len()], WORDS[n % 4]);
+        put_all(&engine, Event::new(format!("e{n}"), "/s", "t").with_json(json));
+    }
+    settle(&engine);
+    let before = WORDS.map(|word| asked(&engine, word, Scope::Events));
+    engine.shutdown();
+    let index = dir.path().join("search_index");
+    let files =
+        std::fs::read_dir(&index).expect("the index").map(|file| file.expect("a file").path());
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "pos")) {
+        let mut bytes = std::fs::read(&path).expect("a file");
+        bytes[0] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+    }
+    // As a large one, it is not compared with its checksums before it is used.
+    let mut unchecked = options();
+    unchecked.search = unchecked.search.map(|search| SearchOptions { verify_bytes: 0, ..search });
+    let engine = Engine::open(dir.path(), unchecked).expect("opens");
+    let mut rebuilt = false;
+    for _ in 0..1_000 {
+        rebuilt |= engine.search().expect("on").status().state == SearchState::Rebuilding;
+        if rebuilt {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(rebuilt, "the damage was not found");
+    settle(&engine);
+    assert_eq!(WORDS.map(|word| asked(&engine, word, Scope::Events)), before);
+    engine.shutdown();
+    let engine = open(dir.path());
+    assert_eq!(engine.search().expect("on").status().state, SearchState::Following, "it is whole");
+    engine.shutdown();
 }
 
 #[test]
