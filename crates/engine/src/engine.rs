@@ -182,16 +182,15 @@ impl Core {
         self.queue.close();
     }
 
-    /// Writes the rows that wait, so that the next start need not fold them again.
-    fn flush_rows(&self) {
+    /// Closes what is open in the directory, after the machines have finished: another process may
+    /// take it over. Rows that wait are written, so that the next start need not fold them again.
+    pub fn close_files(&self) {
+        let store = self.view.store();
         let durable = self.view.log().durable().min(self.view.head());
-        if let Err(error) = self.view.store().flush(durable) {
+        if let Err(error) = store.flush(durable) {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
         }
-    }
-
-    /// Trims and closes the log, after the machines have finished.
-    pub fn close_log(&self) {
+        store.close();
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
         }
@@ -354,8 +353,7 @@ impl Engine {
             }
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
-        self.inner.core.flush_rows();
-        self.inner.core.close_log();
+        self.inner.core.close_files();
         drop(lock);
     }
 }
