@@ -272,7 +272,7 @@ impl Courier {
         }
         let items = self.collect()?;
         let key = self.hold(Held { items, attempts: 0, first_at: now, state: State::Flying });
-        Some(self.parcel(key)?)
+        self.parcel(key)
     }
 
     fn fly(&mut self, key: u64, now: i64) -> Option<Parcel> {
@@ -462,6 +462,11 @@ impl Courier {
         self.flying
     }
 
+    /// Everything up to here has been put into a parcel or behind one.
+    pub fn cursor(&self) -> Position {
+        self.fresh.front().map_or(self.looked, |item| item.position.prev())
+    }
+
     /// Everything of the log up to here is delivered, given up, or was not wanted.
     pub fn done(&self) -> Position {
         let parcels = self.parcels.values().flat_map(|held| &held.items);
@@ -473,7 +478,7 @@ impl Courier {
 
     /// How far it has come, for [`Courier::restore`].
     pub fn progress(&self) -> Progress {
-        let cursor = self.fresh.front().map_or(self.looked, |item| item.position.prev());
+        let cursor = self.cursor();
         let mut progress = Progress { cursor, redriven: self.redriven, ..Progress::default() };
         for held in self.parcels.values() {
             let round = held.items.first().map_or(Position::ZERO, |item| item.round);

@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use annal_event::{
-    Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector, StoredEvent,
+    ConsumerEvent, Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector,
+    StoredEvent,
 };
 use annal_projection::{
+    consumers::Consumers,
     draft::Draft,
     index::{IndexError, Opened, Order},
     resources::Place,
@@ -179,6 +181,8 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     let mut schema = None;
     if let Some(deletion) = Deletion::of(&event).map_err(damaged)? {
         refold(view, &mut draft, position, &deletion)?;
+    } else if let Some(about) = ConsumerEvent::of(&event).map_err(damaged)? {
+        Consumers::fold(&mut draft, &about, place)?;
     } else {
         schema = view.resources().fold(&mut draft, &event, place)?;
     }

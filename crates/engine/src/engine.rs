@@ -15,6 +15,7 @@ use annal_authority::{CommitAuthority, Local, SyncWhen};
 use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
 use annal_projection::{
+    consumers,
     index::{Index, IndexError},
     resources::{self, Resources},
     store::{Store, StoreError},
@@ -27,6 +28,7 @@ use crate::{
     StatsSnapshot, Subscription, SystemClock, SystemRandom, Ticket, View, catch_up,
     committer::Committer,
     queue::{Queue, Request},
+    registers::Registers,
     stage::Stage,
     upkeep::Upkeep,
     writer::{Progress, Writer},
@@ -34,6 +36,9 @@ use crate::{
 
 /// How long a thread waits before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Registers are synced so often: what is lost with the power is what a consumer gets again.
+const REGISTERS_SYNC_EVERY: Duration = Duration::from_millis(200);
 
 /// How long upkeep rests when there was nothing to do.
 const REST: Duration = Duration::from_millis(20);
@@ -43,7 +48,7 @@ const STORE_PATH: &str = "data.redb";
 
 /// The versions of everything that keeps rows: another makes the store begin anew.
 fn store_format() -> Vec<u8> {
-    format!("resources {}", resources::FORMAT).into_bytes()
+    format!("resources {} consumers {}", resources::FORMAT, consumers::FORMAT).into_bytes()
 }
 
 /// What the state machines share.
@@ -57,6 +62,7 @@ pub struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) stats: Stats,
+    pub(crate) registers: Registers,
     /// Why nothing can be appended any more.
     failure: Mutex<Option<String>>,
     failed: AtomicBool,
@@ -125,6 +131,7 @@ impl Core {
             Box::new(move || salts.next()),
         )?;
         let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
+        let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
         let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
@@ -143,6 +150,7 @@ impl Core {
             clock,
             random,
             stats: Stats::default(),
+            registers,
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
             options,
@@ -189,8 +197,15 @@ impl Core {
 
     /// Trims and closes the log, after the machines have finished.
     pub fn close_log(&self) {
+        self.sync_registers();
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
+        }
+    }
+
+    fn sync_registers(&self) {
+        if let Err(error) = self.registers.sync() {
+            tracing::error!(%error, "registers were not synced; consumers may get events again");
         }
     }
 
@@ -248,8 +263,8 @@ impl Engine {
                 move || run_committer(&core, &committer)
             })?,
             spawn("annal-upkeep", &core, {
-                let stopping = Arc::clone(&stopping);
-                move || run_upkeep(upkeep, &stopping)
+                let (core, stopping) = (Arc::clone(&core), Arc::clone(&stopping));
+                move || run_upkeep(upkeep, &core, &stopping)
             })?,
         ];
         let threads = Mutex::new(threads);
@@ -325,6 +340,11 @@ impl Engine {
             Some(AppendError::Unavailable { reason }) => Err(reason),
             _ => Ok(()),
         }
+    }
+
+    /// Small values beside the log.
+    pub fn registers(&self) -> &Registers {
+        &self.inner.core.registers
     }
 
     /// Leaves a note in the directory's lock file for those who find it taken.
@@ -418,8 +438,13 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(mut upkeep: Upkeep, stopping: &AtomicBool) {
+fn run_upkeep(mut upkeep: Upkeep, core: &Core, stopping: &AtomicBool) {
+    let mut synced = Instant::now();
     while !stopping.load(Relaxed) {
+        if synced.elapsed() >= REGISTERS_SYNC_EVERY {
+            core.sync_registers();
+            synced = Instant::now();
+        }
         if upkeep.step() == Progress::Idle {
             thread::sleep(REST);
         }

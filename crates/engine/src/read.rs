@@ -9,6 +9,7 @@ use annal_event::{
 };
 use annal_log::LogReader;
 use annal_projection::{
+    consumers::Consumers,
     deletions::{Deletions, Hidden},
     index::{self, Index, IndexError},
     resources::Resources,
@@ -170,6 +171,11 @@ impl View {
     /// The resources behind it.
     pub fn resources(&self) -> &Resources {
         &self.resources
+    }
+
+    /// The consumers behind it.
+    pub fn consumers(&self) -> Consumers {
+        Consumers::new(Arc::clone(&self.store))
     }
 
     /// The deletions behind it.

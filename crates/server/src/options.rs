@@ -1,6 +1,8 @@
 //! How a server is set up, and the bounds it keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{CallbackRules, Resolve, SystemResolver};
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -35,6 +37,12 @@ pub struct ServerOptions {
     pub heartbeat_every: Duration,
     /// How long a request with `min_position` waits.
     pub position_wait_max: Duration,
+    /// Consumers that there may be.
+    pub consumers_max: usize,
+    /// Where webhooks may go.
+    pub callbacks: CallbackRules,
+    /// Finds the addresses that webhooks go to.
+    pub resolver: Arc<dyn Resolve>,
     /// How long requests and streams get to finish at shutdown.
     pub grace: Duration,
 }
@@ -56,6 +64,9 @@ impl Default for ServerOptions {
             body_idle_timeout: Duration::from_secs(30),
             heartbeat_every: Duration::from_secs(15),
             position_wait_max: Duration::from_secs(10),
+            consumers_max: 1_000,
+            callbacks: CallbackRules::default(),
+            resolver: Arc::new(SystemResolver::default()),
             grace: Duration::from_secs(10),
         }
     }
