@@ -19,6 +19,7 @@ use crate::{
     effects,
     engine::OpenError,
     read::{ReadError, View},
+    registers::Registers,
 };
 
 /// Bytes read from the log at a time.
@@ -154,6 +155,13 @@ pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
     store.advance(head);
     progress.done();
     Ok(())
+}
+
+/// Forgets the registers of consumers that are not there.
+pub(crate) fn registers(view: &View, registers: &Registers) -> Result<(), OpenError> {
+    let consumers = view.consumers().list(view.head(), usize::MAX)?;
+    let is_there = |id: &str| consumers.iter().any(|consumer| consumer.spec.id == id);
+    Ok(registers.retain_consumers(is_there)?)
 }
 
 /// Rows kept in memory while they are folded again.

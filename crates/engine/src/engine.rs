@@ -158,6 +158,7 @@ impl Core {
         catch_up::index(&core.view)?;
         catch_up::deletions(&core.view)?;
         catch_up::rows(&core.view)?;
+        catch_up::registers(&core.view, &core.registers)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);

@@ -45,7 +45,7 @@ pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
-pub use registers::Registers;
+pub use registers::{Registers, keys_register, progress_register};
 pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};

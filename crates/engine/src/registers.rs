@@ -34,6 +34,24 @@ const NAME_BYTES_MAX: usize = 255;
 const PUT: u8 = 1;
 const REMOVED: u8 = 0;
 
+/// What the names of registers of consumers begin with.
+const CONSUMER: &str = "consumer/";
+
+/// The register that says how far a consumer has come.
+pub fn progress_register(consumer: &str) -> String {
+    format!("{CONSUMER}{consumer}/progress")
+}
+
+/// The register that holds what is secret about a consumer.
+pub fn keys_register(consumer: &str) -> String {
+    format!("{CONSUMER}{consumer}/keys")
+}
+
+/// The consumer that a register is about.
+fn consumer_of(register: &str) -> Option<&str> {
+    register.strip_prefix(CONSUMER)?.rsplit_once('/').map(|(id, _)| id)
+}
+
 /// The registers of one log. All methods take `&self` and block.
 #[derive(Debug)]
 pub struct Registers {
@@ -50,6 +68,8 @@ struct Inner {
     values: HashMap<Box<str>, Arc<[u8]>>,
     /// Bytes that the values would take in a new file.
     live: u64,
+    /// It is not written anew before it is so large.
+    rewrite_after: u64,
     dirty: bool,
 }
 
@@ -88,7 +108,12 @@ impl Registers {
         let old = inner.values.insert(name.into(), value.into());
         inner.live += size;
         inner.live -= old.map_or(0, |old| record_bytes(name, &old));
-        self.rewrite_if_stale(&mut inner)
+        // The value is written; that the file stays as long as it is harms nobody.
+        if let Err(error) = self.rewrite_if_stale(&mut inner) {
+            tracing::warn!(%error, "registers could not be written anew; trying again later");
+            inner.rewrite_after = inner.end + REWRITE_BYTES;
+        }
+        Ok(())
     }
 
     /// Forgets a register.
@@ -98,6 +123,16 @@ impl Registers {
         self.append(&mut inner, &record(REMOVED, name, &[]))?;
         inner.values.remove(name);
         inner.live -= record_bytes(name, &old);
+        Ok(())
+    }
+
+    /// Forgets those of consumers that were never quite registered, or not quite removed.
+    pub(crate) fn retain_consumers(&self, is_there: impl Fn(&str) -> bool) -> io::Result<()> {
+        for name in self.names() {
+            if consumer_of(&name).is_some_and(|id| !is_there(id)) {
+                self.remove(&name)?;
+            }
+        }
         Ok(())
     }
 
@@ -132,7 +167,7 @@ impl Registers {
     }
 
     fn rewrite_if_stale(&self, inner: &mut Inner) -> io::Result<()> {
-        if inner.end < REWRITE_BYTES || inner.end < 2 * inner.live {
+        if inner.end < REWRITE_BYTES.max(2 * inner.live).max(inner.rewrite_after) {
             return Ok(());
         }
         let mut bytes = MAGIC.to_vec();

@@ -127,8 +127,3 @@ pub(crate) async fn note(engine: &Engine, about: &[ConsumerEvent]) -> Result<(),
     engine.append(Append::of(events))?.await?;
     Ok(())
 }
-
-/// The register that says how far a consumer has come.
-pub(crate) fn progress_register(id: &str) -> String {
-    format!("consumer/progress/{id}")
-}

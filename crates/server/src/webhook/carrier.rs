@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll, time::D
 
 use annal_engine::{
     Consumer, ConsumerState, Courier, CourierProgress, Engine, Found as Stored, Item, Parcel,
-    Policy, Verdict,
+    Policy, Verdict, progress_register,
 };
 use annal_event::{
     ConsumerEvent, ConsumerSpec, DeadLetters, Format, Interest, Ordering, Position, StoredEvent,
@@ -23,7 +23,7 @@ use super::{
     callback::Callback,
     interest,
     keys::Keys,
-    note, progress_register,
+    note,
     sender::{Outgoing, SendError},
     sign,
 };

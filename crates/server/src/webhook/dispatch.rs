@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use annal_engine::{Engine, ReadError};
+use annal_engine::{Engine, ReadError, keys_register, progress_register};
 use annal_event::{
     CONSUMER_TYPES, ConsumerEvent, Interest, Pattern, Query, SYSTEM_SOURCE, Selector,
 };
@@ -13,7 +13,7 @@ use tokio::{
     time::{interval, sleep},
 };
 
-use super::{carrier, keys, progress_register};
+use super::carrier;
 use crate::{
     shared::Shared,
     stream::follow::{Follow, Found},
@@ -114,14 +114,6 @@ impl Dispatcher {
     fn begin_all(&mut self) -> Result<(), ReadError> {
         let head = self.engine.head();
         let consumers = self.engine.view().consumers().list(head, usize::MAX)?;
-        let registers = self.engine.registers();
-        for name in registers.names() {
-            // Of consumers that were never quite registered, or not quite removed.
-            let known = consumers.iter().any(|consumer| name.ends_with(&consumer.spec.id));
-            if name.starts_with("consumer/") && !known {
-                let _ = registers.remove(&name);
-            }
-        }
         for consumer in consumers {
             self.ring(&consumer.spec.id);
         }
@@ -155,7 +147,7 @@ impl Dispatcher {
         let registers = self.engine.registers();
         match self.engine.view().consumers().get(&id, self.engine.head()) {
             Ok(None) => {
-                for name in [progress_register(&id), keys::register(&id)] {
+                for name in [progress_register(&id), keys_register(&id)] {
                     if let Err(error) = registers.remove(&name) {
                         tracing::warn!(%error, name, "a register was not removed");
                     }

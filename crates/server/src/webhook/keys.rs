@@ -1,7 +1,7 @@
 //! What is secret about a consumer: its signing secrets, the values of its headers. Kept in a
 //! register, because events can be read.
 
-use annal_engine::{Engine, Registers};
+use annal_engine::{Engine, Registers, keys_register};
 use serde::{Deserialize, Serialize};
 
 use super::sign::Secret;
@@ -26,10 +26,6 @@ struct Stored {
     headers: Vec<(String, String)>,
 }
 
-pub(crate) fn register(id: &str) -> String {
-    format!("consumer/keys/{id}")
-}
-
 impl Keys {
     pub(crate) fn new(secret: Secret, headers: Vec<(String, String)>) -> Keys {
         Keys { secrets: vec![(secret, None)], headers }
@@ -37,7 +33,7 @@ impl Keys {
 
     /// Reads those of a consumer; `None` if they are not there any more.
     pub(crate) fn load(registers: &Registers, id: &str) -> Option<Keys> {
-        let stored: Stored = serde_json::from_slice(&registers.get(&register(id))?).ok()?;
+        let stored: Stored = serde_json::from_slice(&registers.get(&keys_register(id))?).ok()?;
         let secret = |(text, until): (String, Option<i64>)| Some((Secret::parse(&text)?, until));
         let secrets: Vec<_> = stored.secrets.into_iter().map(secret).collect::<Option<_>>()?;
         Some(Keys { secrets, headers: stored.headers })
@@ -47,7 +43,7 @@ impl Keys {
     pub(crate) fn save(&self, engine: &Engine, id: &str) -> std::io::Result<()> {
         let secrets = self.secrets.iter().map(|(secret, until)| (secret.text(), *until)).collect();
         let stored = Stored { secrets, headers: self.headers.clone() };
-        engine.registers().put(&register(id), &serde_json::to_vec(&stored)?)?;
+        engine.registers().put(&keys_register(id), &serde_json::to_vec(&stored)?)?;
         engine.registers().sync()
     }
 

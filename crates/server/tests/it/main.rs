@@ -2,6 +2,7 @@
 
 mod append;
 mod client;
+mod consumers;
 mod contract;
 mod deletion;
 mod filter;
@@ -15,5 +16,6 @@ mod ndjson;
 mod read;
 mod resources;
 mod rest;
+mod sink;
 mod sse;
 mod stream;
