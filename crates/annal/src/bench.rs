@@ -13,6 +13,7 @@ mod load;
 mod scale;
 mod sse;
 mod table;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,8 @@ pub enum Part {
     Grpc,
     /// A thousand live streams over loopback.
     Sse,
+    /// Deliveries to a local endpoint.
+    Webhook,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
     Scale,
 }
@@ -107,6 +110,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Sse) {
         sse::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Webhook) {
+        webhook::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Scale) {
         scale::measure(&scratch.path, scale.many, &mut table)?;

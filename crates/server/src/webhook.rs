@@ -79,6 +79,11 @@ impl Webhooks {
         Some(status)
     }
 
+    /// Events of all consumers that are on their way or waiting.
+    pub(crate) fn pending(&self) -> usize {
+        self.statuses.lock().values().map(|status| status.lock().pending).sum()
+    }
+
     fn begin(&self, id: &str) -> Arc<Mutex<Status>> {
         Arc::clone(self.statuses.lock().entry(id.to_owned()).or_default())
     }

@@ -42,9 +42,9 @@ fn the_default_format_to_the_letter() {
     assert_eq!(shown["durable"], false);
     assert_eq!(shown["topics"], serde_json::json!(["user-events"]));
     assert_eq!(shown["position"], served.engine().head().to_string());
-    let after = format!("{{\"user-events\":\"e1\",\"other\":\"e2\"}}");
+    let after = "{\"user-events\":\"e1\",\"other\":\"e2\"}";
     let other = Sink::new();
-    ephemeral(&served, &other.url(), &after);
+    ephemeral(&served, &other.url(), after);
     assert_eq!(other.wait_for(1)[0].ids(), ["e3"]);
 }
 

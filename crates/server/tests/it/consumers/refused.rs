@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// A resolver that is told what to answer.
-struct Names(Box<dyn Fn(&str) -> Vec<&'static str> + Send + Sync>);
+type Answers = dyn Fn(&str) -> Vec<&'static str> + Send + Sync;
+struct Names(Box<Answers>);
 
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
