@@ -10,6 +10,7 @@ mod events;
 mod grpc;
 mod http;
 mod load;
+mod resources;
 mod scale;
 mod sse;
 mod table;
@@ -43,6 +44,8 @@ pub enum Part {
     Engine,
     /// HTTP over loopback.
     Http,
+    /// Documents folded from commits.
+    Resources,
     /// gRPC over loopback.
     Grpc,
     /// A thousand live streams over loopback.
@@ -104,6 +107,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Http) {
         http::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Resources) {
+        resources::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Grpc) {
         grpc::measure(&scratch.path, scale, &mut table)?;

@@ -17,7 +17,7 @@ use annal_log::LogWriter;
 use annal_projection::{
     consumers,
     index::{Index, IndexError},
-    resources::{self, Resources},
+    resources::{self, Rules},
     store::{Store, StoreError},
 };
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
@@ -134,7 +134,11 @@ impl Core {
         let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
-        let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
+        let rules = Rules {
+            require_schemas: options.require_schemas,
+            document_bytes_max: options.limits.event_bytes_max,
+        };
+        let resources = catch_up::open_resources(&store, rules)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -155,9 +159,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::index(&core.view)?;
-        catch_up::deletions(&core.view)?;
-        catch_up::rows(&core.view)?;
+        catch_up::all(&core.view)?;
         catch_up::registers(&core.view, &core.registers)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
@@ -188,17 +190,18 @@ impl Core {
         self.queue.close();
     }
 
-    /// Writes the rows that wait, so that the next start need not fold them again.
-    fn flush_rows(&self) {
+    /// Closes what is open in the directory, after the machines have finished: another process may
+    /// take it over. Rows that wait are written, so that the next start need not fold them again.
+    pub fn close_files(&self) {
+        let store = self.view.store();
         let durable = self.view.log().durable().min(self.view.head());
-        if let Err(error) = self.view.store().flush(durable) {
+        if let Err(error) = store.flush(durable) {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
         }
-    }
-
-    /// Trims and closes the log, after the machines have finished.
-    pub fn close_log(&self) {
-        self.sync_registers();
+        store.close();
+        if let Err(error) = self.registers.close() {
+            tracing::error!(%error, "registers were not synced; consumers may get events again");
+        }
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
         }
@@ -265,7 +268,21 @@ impl Engine {
             })?,
             spawn("annal-upkeep", &core, {
                 let (core, stopping) = (Arc::clone(&core), Arc::clone(&stopping));
-                move || run_upkeep(upkeep, &core, &stopping)
+                let (upkeep, mut synced) = (upkeep.clone(), Instant::now());
+                move || {
+                    run_upkeep(&stopping, || {
+                        if synced.elapsed() >= REGISTERS_SYNC_EVERY {
+                            core.sync_registers();
+                            synced = Instant::now();
+                        }
+                        upkeep.tidy()
+                    })
+                }
+            })?,
+            // One transaction may take a second, which the index cannot wait for.
+            spawn("annal-rows", &core, {
+                let stopping = Arc::clone(&stopping);
+                move || run_upkeep(&stopping, || upkeep.write_rows())
             })?,
         ];
         let threads = Mutex::new(threads);
@@ -367,8 +384,7 @@ impl Engine {
             }
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
-        self.inner.core.flush_rows();
-        self.inner.core.close_log();
+        self.inner.core.close_files();
         drop(lock);
     }
 }
@@ -439,14 +455,9 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(mut upkeep: Upkeep, core: &Core, stopping: &AtomicBool) {
-    let mut synced = Instant::now();
+fn run_upkeep(stopping: &AtomicBool, mut step: impl FnMut() -> bool) {
     while !stopping.load(Relaxed) {
-        if synced.elapsed() >= REGISTERS_SYNC_EVERY {
-            core.sync_registers();
-            synced = Instant::now();
-        }
-        if upkeep.step() == Progress::Idle {
+        if !step() {
             thread::sleep(REST);
         }
     }

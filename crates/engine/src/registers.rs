@@ -71,6 +71,7 @@ struct Inner {
     /// It is not written anew before it is so large.
     rewrite_after: u64,
     dirty: bool,
+    closed: bool,
 }
 
 impl Registers {
@@ -148,7 +149,19 @@ impl Registers {
         file.map_or(Ok(()), |file| file.sync())
     }
 
+    /// Makes everything durable and lets go of the file: another process may take it over.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        let synced = self.sync();
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.file = None;
+        synced
+    }
+
     fn append(&self, inner: &mut Inner, record: &[u8]) -> io::Result<()> {
+        if inner.closed {
+            return Err(io::Error::other("the engine has stopped"));
+        }
         let file = match &inner.file {
             Some(file) => Arc::clone(file),
             None => {
@@ -278,7 +291,8 @@ mod tests {
             registers.put("a", b"three").expect("put");
             registers.remove("b").expect("removed");
             registers.remove("c").expect("removed");
-            registers.sync().expect("synced");
+            registers.close().expect("synced");
+            assert!(registers.put("a", b"late").is_err(), "another may have the file by now");
         }
         let registers = open(&storage);
         assert_eq!(registers.get("a").as_deref(), Some(&b"three"[..]));
