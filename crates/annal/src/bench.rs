@@ -15,6 +15,7 @@ mod scale;
 mod search;
 mod sse;
 mod table;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -52,6 +53,8 @@ pub enum Part {
     Sse,
     /// Search: queries, how soon an append is found, what appends pay for it.
     Search,
+    /// Deliveries to a local endpoint.
+    Webhook,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
     Scale,
 }
@@ -123,6 +126,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Search) {
         search::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Webhook) {
+        webhook::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Scale) {
         scale::measure(&scratch.path, scale.many, &mut table)?;

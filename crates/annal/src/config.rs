@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 pub use environment::{Environment, LEGACY_HELP};
-pub use value::{Door, Promise, Size, Stemming, Switch};
+pub use value::{Block, Door, Promise, Size, Stemming, Switch};
 
 /// Read when it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "annal.toml";
@@ -90,6 +90,10 @@ pub struct Settings {
     /// Origin that browsers may call from, or `*`; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN")]
     pub cors_origin: Option<Vec<String>>,
+    /// Block of addresses that webhooks may go to although it is not on the internet, such as
+    /// 10.0.0.0/8; may be given several times [default: none; loopback if --bind is]
+    #[arg(long, value_name = "CIDR")]
+    pub webhook_allow_cidr: Option<Vec<Block>>,
     /// Write a small world of demo events
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub demo: Option<Switch>,
@@ -188,9 +192,9 @@ impl Settings {
     pub fn over(self, lower: Settings) -> Settings {
         merge!(self, lower, {
             data_dir, bind, port, grpc_port, rest_port, max_total_clients, client_buffer_size,
-            stream_batch_size, base_url, cors_origin, demo, demo_interval_ms, durability,
-            event_bytes_max, request_bytes_max, batch_events_max, require_schemas, queue_bytes_max,
-            group_bytes_max, segment_bytes, tail_bytes, search, search_language,
+            stream_batch_size, base_url, cors_origin, webhook_allow_cidr, demo, demo_interval_ms,
+            durability, event_bytes_max, request_bytes_max, batch_events_max, require_schemas,
+            queue_bytes_max, group_bytes_max, segment_bytes, tail_bytes, search, search_language,
             search_wait_ms_max, shutdown_ms_max, log_format, log,
         })
     }

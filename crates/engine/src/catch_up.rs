@@ -7,9 +7,11 @@ use std::{
 };
 
 use annal_event::{
-    Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector, StoredEvent,
+    ConsumerEvent, Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector,
+    StoredEvent,
 };
 use annal_projection::{
+    consumers::Consumers,
     draft::Draft,
     index::{IndexError, Opened, Order},
     resources::{Place, Resources, Rules},
@@ -21,6 +23,7 @@ use crate::{
     effects,
     engine::OpenError,
     read::{ReadError, View},
+    registers::Registers,
 };
 
 /// Bytes read from the log at a time.
@@ -221,6 +224,13 @@ fn rows(view: &View) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Forgets the registers of consumers that are not there.
+pub(crate) fn registers(view: &View, registers: &Registers) -> Result<(), OpenError> {
+    let consumers = view.consumers().list(view.head(), usize::MAX)?;
+    let is_there = |id: &str| consumers.iter().any(|consumer| consumer.spec.id == id);
+    Ok(registers.retain_consumers(is_there)?)
+}
+
 /// Rows kept in memory while they are folded again.
 const fn view_bytes_max() -> usize {
     64 * 1024 * 1024
@@ -246,6 +256,8 @@ fn fold(view: &View, stored: &StoredEvent) -> Result<(), OpenError> {
     let (mut schema, mut topic) = (None, None);
     if let Some(deletion) = Deletion::of(&event).map_err(damaged)? {
         refold(view, &mut draft, position, &deletion)?;
+    } else if let Some(about) = ConsumerEvent::of(&event).map_err(damaged)? {
+        Consumers::fold(&mut draft, &about, place)?;
     } else {
         schema = view.resources().fold(&mut draft, &event, place)?;
         topic = view.topics().fold(&mut draft, &event, position)?;

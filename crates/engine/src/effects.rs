@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use annal_event::{
-    Commit, Deletion, Pattern, Position, Query, ResourceKey, Selector, StoredEvent, Timestamp,
+    Commit, ConsumerEvent, Deletion, Pattern, Position, Query, ResourceKey, Selector, StoredEvent,
+    Timestamp,
 };
 use annal_projection::{
+    consumers::Consumers,
     draft::Draft,
     index::Order,
     resources::{self, Place, SchemaChange},
@@ -69,6 +71,8 @@ pub(crate) fn work_out(
             }
             head.forget(draft, position, &hidden)?;
             effects.hides = Some((position, hidden));
+        } else if let Some(about) = ConsumerEvent::of(&event)? {
+            Consumers::fold(draft, &about, place).map_err(|error| Failure::Read(error.into()))?;
         } else {
             let judged = head.view.resources().judge(draft, &event, place, &append.checks);
             let schema = judged.map_err(|failure| refused(failure, index))?;

@@ -15,6 +15,7 @@ use annal_authority::{CommitAuthority, Local, SyncWhen};
 use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
 use annal_projection::{
+    consumers,
     index::{Index, IndexError},
     resources::{self, Rules},
     search::SearchError,
@@ -29,6 +30,7 @@ use crate::{
     StatsSnapshot, Subscription, SystemClock, SystemRandom, Ticket, View, catch_up,
     committer::Committer,
     queue::{Queue, Request},
+    registers::Registers,
     search::{Running, Searcher},
     stage::Stage,
     upkeep::Upkeep,
@@ -38,6 +40,9 @@ use crate::{
 /// How long a thread waits before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Registers are synced so often: what is lost with the power is what a consumer gets again.
+const REGISTERS_SYNC_EVERY: Duration = Duration::from_millis(200);
+
 /// How long upkeep rests when there was nothing to do.
 const REST: Duration = Duration::from_millis(20);
 
@@ -46,7 +51,9 @@ const STORE_PATH: &str = "data.redb";
 
 /// The versions of everything that keeps rows: another makes the store begin anew.
 fn store_format() -> Vec<u8> {
-    format!("resources {}, topics {}", resources::FORMAT, topics::FORMAT).into_bytes()
+    let (resources, topics) = (resources::FORMAT, topics::FORMAT);
+    let consumers = consumers::FORMAT;
+    format!("resources {resources}, topics {topics}, consumers {consumers}").into_bytes()
 }
 
 /// What the state machines share.
@@ -60,6 +67,7 @@ pub struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) stats: Stats,
+    pub(crate) registers: Registers,
     /// Why nothing can be appended any more.
     failure: Mutex<Option<String>>,
     failed: AtomicBool,
@@ -131,6 +139,7 @@ impl Core {
             Box::new(move || salts.next()),
         )?;
         let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
+        let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
         let rules = Rules {
@@ -153,11 +162,13 @@ impl Core {
             clock,
             random,
             stats: Stats::default(),
+            registers,
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
             options,
         });
         catch_up::all(&core.view)?;
+        catch_up::registers(&core.view, &core.registers)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
@@ -196,8 +207,17 @@ impl Core {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
         }
         store.close();
+        if let Err(error) = self.registers.close() {
+            tracing::error!(%error, "registers were not synced; consumers may get events again");
+        }
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
+        }
+    }
+
+    fn sync_registers(&self) {
+        if let Err(error) = self.registers.sync() {
+            tracing::error!(%error, "registers were not synced; consumers may get events again");
         }
     }
 
@@ -258,8 +278,17 @@ impl Engine {
                 move || run_committer(&core, &committer)
             })?,
             spawn("annal-upkeep", &core, {
-                let (upkeep, stopping) = (upkeep.clone(), Arc::clone(&stopping));
-                move || run_upkeep(&stopping, || upkeep.tidy())
+                let (core, stopping) = (Arc::clone(&core), Arc::clone(&stopping));
+                let (upkeep, mut synced) = (upkeep.clone(), Instant::now());
+                move || {
+                    run_upkeep(&stopping, || {
+                        if synced.elapsed() >= REGISTERS_SYNC_EVERY {
+                            core.sync_registers();
+                            synced = Instant::now();
+                        }
+                        upkeep.tidy()
+                    })
+                }
             })?,
             // One transaction may take a second, which the index cannot wait for.
             spawn("annal-rows", &core, {
@@ -345,6 +374,11 @@ impl Engine {
             Some(AppendError::Unavailable { reason }) => Err(reason),
             _ => Ok(()),
         }
+    }
+
+    /// Small values beside the log.
+    pub fn registers(&self) -> &Registers {
+        &self.inner.core.registers
     }
 
     /// Leaves a note in the directory's lock file for those who find it taken.
@@ -449,7 +483,7 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(stopping: &AtomicBool, step: impl Fn() -> bool) {
+fn run_upkeep(stopping: &AtomicBool, mut step: impl FnMut() -> bool) {
     while !stopping.load(Relaxed) {
         if !step() {
             thread::sleep(REST);

@@ -20,6 +20,7 @@ mod engine;
 mod options;
 mod queue;
 mod read;
+mod registers;
 mod resource;
 mod seams;
 mod search;
@@ -29,7 +30,11 @@ mod topic;
 mod upkeep;
 mod writer;
 
-pub use annal_delivery::{Bell, EventSource, Seat, Step, Subscription};
+pub use annal_delivery::{
+    Bell, Courier, EventSource, Item, Parcel, Policy, Progress as CourierProgress, Seat, Step,
+    Subscription, Verdict,
+};
+pub use annal_projection::consumers::{Consumer, ConsumerState, Consumers, DeadLetter, Redrive};
 pub use annal_projection::resources::{
     Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, Sort,
 };
@@ -49,6 +54,7 @@ pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
+pub use registers::{Registers, keys_register, progress_register};
 pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use search::{AskError, SearchState, SearchStatus, SearchWait, Searcher, data_text};

@@ -9,6 +9,7 @@ use annal_event::{
 };
 use annal_log::LogReader;
 use annal_projection::{
+    consumers::Consumers,
     deletions::{Deletions, Hidden},
     index::{self, Index, IndexError},
     resources::Resources,
@@ -178,6 +179,11 @@ impl View {
     /// The topics behind it.
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// The consumers behind it.
+    pub fn consumers(&self) -> Consumers {
+        Consumers::new(Arc::clone(&self.store))
     }
 
     /// The deletions behind it.

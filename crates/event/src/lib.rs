@@ -9,6 +9,7 @@ pub mod base64;
 mod batch;
 pub mod cesql;
 mod commit;
+mod consumer;
 mod content;
 mod error;
 mod event;
@@ -36,6 +37,10 @@ pub use batch::{
     Batch, BatchError, Digest, Encoded, StoredEvent, chain, event_digest, merkle_root,
 };
 pub use commit::{Commit, CommitOutcome, Inapplicable, ResourceKey, is_commit_type, schema_name};
+pub use consumer::{
+    CONSUMER_TYPES, ConsumerEvent, ConsumerSpec, DeadLetters, Format, Ordering, RETRY_SCHEDULE_MS,
+    RETRY_TIMEOUT_MS, Retry, TopicStart,
+};
 pub use error::{EventError, EventErrorKind};
 pub use event::{Data, Event, Value};
 pub use filter::Filter;

@@ -7,6 +7,7 @@
 //! [`search`] keeps to the laws but not to the trait: it is handed documents, which somebody else has
 //! folded, and a directory, which is its library's.
 
+pub mod consumers;
 pub mod deletions;
 pub mod draft;
 pub mod index;

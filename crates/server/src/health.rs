@@ -1,10 +1,12 @@
 //! Whether it runs, whether it serves, whether it works, and the metrics.
 
-use annal_engine::{SearchState, SearchStatus};
+use std::collections::BTreeSet;
+
+use annal_engine::{ConsumerState, Engine, SearchState, SearchStatus};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::{
-    json_text::{push_position, push_string},
+    json_text::{push_number, push_position, push_string},
     problem::{Code, Problem},
     reply::{self, Reply},
     shared::Shared,
@@ -60,7 +62,7 @@ pub(crate) fn health(shared: &Shared) -> Response<Reply> {
     };
     let mut body = b"{\"status\":".to_vec();
     push_string(&mut body, word);
-    body.extend_from_slice(b",\"consumers\":0,\"runningDispatchers\":[]");
+    push_consumers(&mut body, shared);
     if let Some(engine) = shared.slot.get() {
         body.extend_from_slice(b",\"head\":");
         push_position(&mut body, engine.head());
@@ -75,8 +77,29 @@ pub(crate) fn health(shared: &Shared) -> Response<Reply> {
     reply::json(status, body)
 }
 
+/// How many consumers there are, and which topics are delivered now.
+fn push_consumers(body: &mut Vec<u8>, shared: &Shared) {
+    let list = |engine: &Engine| {
+        engine.view().consumers().list(engine.head(), shared.options.consumers_max).ok()
+    };
+    let consumers = shared.slot.get().and_then(list).unwrap_or_default();
+    body.extend_from_slice(b",\"consumers\":");
+    push_number(body, consumers.len() as u64);
+    let active = consumers.iter().filter(|consumer| consumer.state == ConsumerState::Active);
+    let topics: BTreeSet<&str> =
+        active.flat_map(|consumer| &consumer.spec.topics).map(|start| &*start.topic).collect();
+    body.extend_from_slice(b",\"runningDispatchers\":[");
+    for (place, topic) in topics.into_iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        push_string(body, topic);
+    }
+    body.push(b']');
+}
+
 /// Prometheus metrics.
 pub(crate) fn metrics(shared: &Shared) -> Response<Reply> {
-    let text = shared.metrics.text(shared.slot.get(), shared.streams());
+    let text = shared.metrics.text(shared.slot.get(), shared.streams(), &shared.webhooks);
     reply::whole(StatusCode::OK, PROMETHEUS, text)
 }

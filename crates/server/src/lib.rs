@@ -5,6 +5,8 @@
 //!            ├ append   bodies in: events, batches, NDJSON ─▶ engine
 //!            ├ read     pages, single events, exports      ◀─ view
 //!            ├ stream   server-sent events                 ◀─ subscription
+//!            ├ consumers who is sent what, by webhook      ─▶ engine
+//!            ├ webhook  deliveries out                      ◀─ subscription
 //!            ├ grpc     the same by gRPC, health, reflection
 //!            └ eventsdb what clients of Events-DB ask, by REST or gRPC
 //! ```
@@ -14,6 +16,7 @@
 //! comes in waits in a file.
 
 mod append;
+mod consumers;
 mod cors;
 mod eventsdb;
 mod flow;
@@ -40,6 +43,7 @@ mod shared;
 mod spool;
 mod stream;
 mod topics;
+mod webhook;
 mod wire;
 
 pub use options::ServerOptions;
@@ -49,3 +53,7 @@ pub use query::{QueryRefused, answer_query};
 pub use route::{ROUTES, Route};
 pub use server::{Listener, Server};
 pub use shared::EngineSlot;
+pub use webhook::{
+    address::{CallbackRules, Cidr, ParseCidrError},
+    net::{Addresses, Resolve, SystemResolver},
+};

@@ -15,6 +15,7 @@ use crate::{
     grpc::METHODS,
     problem::Code,
     route::{ROUTES, Route},
+    webhook::Webhooks,
 };
 
 /// Upper bounds of the duration buckets, in microseconds; one more bucket holds the rest.
@@ -93,7 +94,7 @@ impl Default for Metrics {
         Metrics {
             operations: Default::default(),
             durations: Default::default(),
-            requests: Default::default(),
+            requests: std::array::from_fn(|_| Default::default()),
             problems: std::array::from_fn(|_| AtomicU64::new(0)),
             connections: AtomicU64::new(0),
             calls: Default::default(),
@@ -139,12 +140,18 @@ impl Metrics {
     }
 
     /// All of it as text; the engine's part once there is one.
-    pub(crate) fn text(&self, engine: Option<&Engine>, streams: usize) -> Vec<u8> {
+    pub(crate) fn text(
+        &self,
+        engine: Option<&Engine>,
+        streams: usize,
+        webhooks: &Webhooks,
+    ) -> Vec<u8> {
         let mut out = Text(String::with_capacity(16 * 1024));
         self.write_operations(&mut out);
         out.head("app_active_event_streams", "gauge", "Live streams open now.");
         out.sample("app_active_event_streams", "", streams as f64);
         self.write_requests(&mut out);
+        write_webhooks(&mut out, webhooks);
         if let Some(engine) = engine {
             write_engine(&mut out, engine);
         }
@@ -205,6 +212,19 @@ impl Metrics {
         let connections = self.connections.load(Relaxed) as f64;
         out.one("annal_connections", "gauge", "Connections open now.", connections);
     }
+}
+
+fn write_webhooks(out: &mut Text, webhooks: &Webhooks) {
+    let name = "annal_webhook_attempts_total";
+    out.head(name, "counter", "Requests to callbacks, by outcome.");
+    for (outcome, count) in [("delivered", &webhooks.delivered), ("failed", &webhooks.failed)] {
+        let count = count.load(Relaxed) as f64;
+        out.sample(name, &format!("outcome=\"{outcome}\""), count);
+    }
+    let dead = webhooks.dead.load(Relaxed) as f64;
+    out.one("annal_dead_letters_total", "counter", "Events that were given up.", dead);
+    let pending = webhooks.pending() as f64;
+    out.one("annal_webhook_pending_events", "gauge", "Events on their way or waiting.", pending);
 }
 
 fn class(status: StatusCode) -> usize {

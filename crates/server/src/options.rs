@@ -1,6 +1,8 @@
 //! How a server is set up, and the bounds it keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{CallbackRules, Resolve, SystemResolver};
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -37,6 +39,12 @@ pub struct ServerOptions {
     pub position_wait_max: Duration,
     /// How long a query waits for search to see what was appended before it, and for its turn.
     pub search_wait_max: Duration,
+    /// Consumers that there may be.
+    pub consumers_max: usize,
+    /// Where webhooks may go.
+    pub callbacks: CallbackRules,
+    /// Finds the addresses that webhooks go to.
+    pub resolver: Arc<dyn Resolve>,
     /// How long requests and streams get to finish at shutdown.
     pub grace: Duration,
 }
@@ -59,6 +67,9 @@ impl Default for ServerOptions {
             heartbeat_every: Duration::from_secs(15),
             position_wait_max: Duration::from_secs(10),
             search_wait_max: Duration::from_secs(5),
+            consumers_max: 1_000,
+            callbacks: CallbackRules::default(),
+            resolver: Arc::new(SystemResolver::default()),
             grace: Duration::from_secs(10),
         }
     }

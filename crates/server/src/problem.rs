@@ -62,6 +62,12 @@ codes! {
     InvalidPrecondition = "invalid-precondition", 400, "The precondition cannot be read";
     /// A filter is no CESQL expression, or no list of filter dialects.
     InvalidFilter = "invalid-filter", 400, "The filter cannot be read";
+    /// What is said about a consumer cannot be used.
+    InvalidConsumer = "invalid-consumer", 400, "The consumer cannot be registered or moved like this";
+    /// A callback that leads where requests may not go.
+    CallbackRefused = "callback-refused", 400, "The callback may not be called";
+    /// An endpoint that does not say that it wants deliveries.
+    CallbackNotValidated = "callback-not-validated", 400, "The endpoint does not agree to deliveries";
     /// Such a snapshot is not available.
     UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
     /// A patch that is none.
@@ -78,6 +84,8 @@ codes! {
     SchemaNotFound = "schema-not-found", 404, "There is no such schema";
     /// No such topic.
     TopicNotFound = "topic-not-found", 404, "There is no such topic";
+    /// No such consumer.
+    ConsumerNotFound = "consumer-not-found", 404, "There is no such consumer";
     /// No such tenant.
     TenantNotFound = "tenant-not-found", 404, "There is no such tenant";
     /// The route exists, but not with this method.
@@ -98,6 +106,8 @@ codes! {
     TopicExists = "topic-exists", 409, "There is such a topic already";
     /// Stored events of a topic break what is to become its schema.
     StoredEventsBreak = "stored-events-break", 409, "Stored events break the schema";
+    /// The secret of a consumer is not there any more.
+    SecretLost = "secret-lost", 409, "The consumer's secret is lost";
     /// A user has deleted the event.
     EventDeleted = "event-deleted", 410, "The event has been deleted";
     /// The resource was there and is not any more.
@@ -136,6 +146,8 @@ codes! {
     SearchNotAvailable = "search-not-available", 422, "This is not searched here";
     /// More clients follow than may.
     TooManyClients = "too-many-clients", 429, "There are too many clients";
+    /// More consumers than there may be.
+    TooManyConsumers = "too-many-consumers", 429, "There are too many consumers";
     /// The headers are larger than they may be.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// Something that should not happen did.

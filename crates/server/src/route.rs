@@ -64,6 +64,26 @@ pub enum Route {
     Topic,
     /// The events of a topic.
     TopicEvents,
+    /// The durable consumers, and registering one.
+    Consumers,
+    /// Registering an ephemeral consumer.
+    ConsumersRegister,
+    /// One consumer.
+    Consumer,
+    /// It is sent nothing for a while.
+    ConsumerPause,
+    /// It is sent events again.
+    ConsumerResume,
+    /// An event that is in no log is sent to it.
+    ConsumerTest,
+    /// It goes on elsewhere.
+    ConsumerSeek,
+    /// It gets another secret.
+    SecretRotate,
+    /// What could not be delivered to it.
+    DeadLetters,
+    /// That is to be delivered after all.
+    Redrive,
 }
 
 /// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
@@ -98,6 +118,16 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
     (Route::Topics, "/topics", &[Method::GET, Method::POST]),
     (Route::Topic, "/topics/{topic}", &[Method::GET, Method::PUT]),
     (Route::TopicEvents, "/topics/{topic}/events", &[Method::GET]),
+    (Route::Consumers, "/consumers", &[Method::GET, Method::POST]),
+    (Route::ConsumersRegister, "/consumers/register", &[Method::POST]),
+    (Route::Consumer, "/consumers/{id}", &[Method::GET, Method::DELETE]),
+    (Route::ConsumerPause, "/consumers/{id}/pause", &[Method::POST]),
+    (Route::ConsumerResume, "/consumers/{id}/resume", &[Method::POST]),
+    (Route::ConsumerTest, "/consumers/{id}/test", &[Method::POST]),
+    (Route::ConsumerSeek, "/consumers/{id}/seek", &[Method::POST]),
+    (Route::SecretRotate, "/consumers/{id}/secret/rotate", &[Method::POST]),
+    (Route::DeadLetters, "/consumers/{id}/dead-letters", &[Method::GET]),
+    (Route::Redrive, "/consumers/{id}/dead-letters/redrive", &[Method::POST]),
 ];
 
 impl Route {
@@ -113,6 +143,11 @@ impl Route {
 
     fn row(self) -> &'static (Route, &'static str, &'static [Method]) {
         ROUTES.iter().find(|row| row.0 == self).expect("every route stands in ROUTES")
+    }
+
+    /// Whether it is about consumers.
+    pub(crate) fn is_of_consumers(self) -> bool {
+        self.path().starts_with("/consumers")
     }
 
     /// Its place in [`ROUTES`], for counters.
@@ -167,6 +202,9 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
             None => with_value(Route::Topic, path, rest),
         };
     }
+    if let Some(rest) = path.strip_prefix("/consumers/") {
+        return consumer(path, rest);
+    }
     let Some(rest) = path.strip_prefix("/events/") else {
         let fixed = ROUTES.iter().find(|row| row.1 == path && !path.contains('{'));
         return fixed.map_or_else(|| Err(nothing_at(path)), |row| plain(row.0));
@@ -183,6 +221,25 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
             None => with_value(Route::Event, path, rest),
         },
     }
+}
+
+fn consumer<'p>(path: &str, rest: &'p str) -> Result<Matched<'p>, Problem> {
+    if rest == "register" {
+        return Ok(Matched { route: Route::ConsumersRegister, value: Cow::Borrowed("") });
+    }
+    let (id, action) = rest.split_once('/').unwrap_or((rest, ""));
+    let route = match action {
+        "" if !rest.ends_with('/') => Route::Consumer,
+        "pause" => Route::ConsumerPause,
+        "resume" => Route::ConsumerResume,
+        "test" => Route::ConsumerTest,
+        "seek" => Route::ConsumerSeek,
+        "secret/rotate" => Route::SecretRotate,
+        "dead-letters" => Route::DeadLetters,
+        "dead-letters/redrive" => Route::Redrive,
+        _ => return Err(nothing_at(path)),
+    };
+    with_value(route, path, id)
 }
 
 fn with_value<'p>(route: Route, path: &str, value: &'p str) -> Result<Matched<'p>, Problem> {

@@ -28,6 +28,7 @@ use crate::{
     reply::{BodyError, Reply},
     service,
     shared::Shared,
+    webhook::dispatch,
     wire::Wire,
 };
 
@@ -100,13 +101,21 @@ impl Server {
             })
             .collect();
         drop(told);
+        let dispatching = tokio::spawn(dispatch::run(Arc::clone(&self.shared)));
         stop.await;
         for task in accepting {
             task.abort();
         }
         self.shared.stop();
         let _ = phase.send(Phase::Draining);
-        if timeout(self.shared.options.grace, phase.closed()).await.is_err() {
+        let ended = async {
+            phase.closed().await;
+            // Deliveries on their way are worth waiting for: nobody has to get them again.
+            if let Err(error) = dispatching.await {
+                tracing::error!(%error, "webhooks ended by a bug");
+            }
+        };
+        if timeout(self.shared.options.grace, ended).await.is_err() {
             tracing::warn!("requests were still under way at the end of the grace period");
             let _ = phase.send(Phase::Ending);
             let _ = timeout(ACCEPT_PAUSE, phase.closed()).await;

@@ -9,7 +9,7 @@ use http::{
 use hyper::body::Incoming;
 
 use crate::{
-    append, cors,
+    append, consumers, cors,
     flow::Flow,
     health,
     intake::drain,
@@ -174,6 +174,10 @@ async fn dispatch(
             let write = resources::write::write(shared, engine, head, &matched.value, body);
             return Box::pin(write).await;
         }
+        route if route.is_of_consumers() => {
+            let answer = consumers::answer(shared, engine, head, route, &matched.value, body);
+            return Box::pin(answer).await;
+        }
         Route::Schema => {
             let one = resources::schemas::one(shared, engine, head, &matched.value, body);
             return Box::pin(one).await;
@@ -226,7 +230,17 @@ async fn look(
         | Route::Health
         | Route::Metrics
         | Route::Resource
-        | Route::Schema => Err(Problem::new(Code::Internal, "this route is answered elsewhere")),
+        | Route::Schema
+        | Route::Consumers
+        | Route::ConsumersRegister
+        | Route::Consumer
+        | Route::ConsumerPause
+        | Route::ConsumerResume
+        | Route::ConsumerTest
+        | Route::ConsumerSeek
+        | Route::SecretRotate
+        | Route::DeadLetters
+        | Route::Redrive => Err(Problem::new(Code::Internal, "this route is answered elsewhere")),
     }
 }
 

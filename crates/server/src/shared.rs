@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     problem::{Code, Problem},
     stream::audience::Audiences,
+    webhook::{Webhooks, net::NetSender},
 };
 
 /// How long a batch waits for its turn.
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) slot: EngineSlot,
     pub(crate) metrics: Metrics,
     pub(crate) audiences: Audiences,
+    pub(crate) webhooks: Webhooks,
     /// Reads that may go to the disk take one each.
     pub(crate) readers: Arc<Semaphore>,
     /// Those who follow as clients of Events-DB.
@@ -91,7 +93,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
+        let resolver = Arc::clone(&options.resolver);
+        let sender = NetSender::new(options.callbacks.clone(), resolver);
         Shared {
+            webhooks: Webhooks::new(Arc::new(sender)),
             bulk: Semaphore::new(options.bulk_requests_max),
             spooled: Semaphore::new(SPOOLED_MAX),
             large: Arc::new(Semaphore::new(LARGE_SHARES)),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use annal_engine::{Engine, EngineOptions};
-use annal_server::{EngineSlot, Listener, Server, ServerOptions};
+use annal_server::{CallbackRules, EngineSlot, Listener, Server, ServerOptions};
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -60,7 +60,9 @@ impl Running {
         let slot = EngineSlot::new();
         slot.fill(engine.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = ServerOptions { grace: Duration::from_secs(1), ..ServerOptions::default() };
+        let callbacks = CallbackRules { loopback: true, ..CallbackRules::default() };
+        let options =
+            ServerOptions { callbacks, grace: Duration::from_secs(1), ..ServerOptions::default() };
         let server = Server::new(options, slot);
         let listeners = vec![Listener::Tcp(listener), Listener::Grpc(by_grpc)];
         let serving = runtime.spawn(server.serve(listeners, async {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use annal_engine::{Engine, EngineOptions};
-use annal_server::{EngineSlot, Listener, Server, ServerOptions};
+use annal_server::{CallbackRules, EngineSlot, Listener, Server, ServerOptions};
 use annal_storage::{DirLock, LockError};
 use anyhow::{Context, anyhow, bail};
 use tokio::{
@@ -232,6 +232,11 @@ fn server_options(settings: &Settings, dir: &Path, place: &Place) -> ServerOptio
         clients_max: or(settings.max_total_clients, defaults.clients_max),
         client_buffer_events: or(settings.client_buffer_size, defaults.client_buffer_events),
         stream_batch_events: or(settings.stream_batch_size, defaults.stream_batch_events),
+        callbacks: CallbackRules {
+            allow: settings.webhook_allow_cidr.iter().flatten().map(|block| block.0).collect(),
+            // Who reaches this server can reach whatever else listens on this machine already.
+            loopback: !place.public,
+        },
         cors_origins: settings.cors_origin.clone().unwrap_or_default(),
         search_wait_max: settings.search_wait_max(),
         grace: settings.shutdown_max(),

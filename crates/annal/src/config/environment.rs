@@ -20,6 +20,9 @@ const PLAIN: [(&str, &str); 4] =
 /// `ANNAL_*` names that are read elsewhere: by the command line itself, and by tests.
 const ELSEWHERE: [&str; 4] = ["ANNAL_CONFIG", "ANNAL_URL", "ANNAL_SHARED", "ANNAL_ROUNDS"];
 
+/// Keys that take several values, in the environment with commas between them.
+const LISTS: [&str; 2] = ["cors-origin", "webhook-allow-cidr"];
+
 /// How the `RS_*` names are understood; shown by `annal serve --help`.
 pub const LEGACY_HELP: &str = "\
 Every option is also a variable (ANNAL_QUEUE_BYTES_MAX) and a key of annal.toml (queue_bytes_max).
@@ -143,7 +146,7 @@ fn keys() -> Vec<String> {
 /// One setting, parsed as its flag is. A list is separated by commas.
 fn one(name: &str, key: &str, value: &str) -> Result<Settings, ConfigError> {
     let values: Vec<&str> =
-        if key == "cors-origin" { value.split(',').map(str::trim).collect() } else { vec![value] };
+        if LISTS.contains(&key) { value.split(',').map(str::trim).collect() } else { vec![value] };
     let flags = values.iter().map(|value| format!("--{key}={value}"));
     OneSetting::try_parse_from(flags).map(|one| one.settings).map_err(|error| {
         let text = error.render().to_string();

@@ -5,6 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use annal_engine::{Durability, Language};
+use annal_server::{Cidr, ParseCidrError};
 use serde::{Deserialize, Deserializer, de, de::IntoDeserializer};
 
 /// A number of bytes: `4194304`, `4MiB`, `512 KiB`, `1GiB`.
@@ -45,6 +46,24 @@ impl<'de> Deserialize<'de> for Size {
 enum NumberOrText {
     Number(u64),
     Text(String),
+}
+
+/// A block of addresses: `10.0.0.0/8`, `fd00::/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block(pub Cidr);
+
+impl FromStr for Block {
+    type Err = ParseCidrError;
+
+    fn from_str(text: &str) -> Result<Block, ParseCidrError> {
+        text.parse().map(Block)
+    }
+}
+
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Block, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
 }
 
 /// A yes or no, as people write it in environments: `1`, `true`, `on`, `yes`.

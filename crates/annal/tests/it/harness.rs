@@ -180,6 +180,29 @@ impl Server {
         exchange(&self.address, &[head.as_bytes(), body].concat())
     }
 
+    /// A request with a JSON body, or none. Status 0: there was no answer.
+    pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let Ok(mut stream) = TcpStream::connect(&self.address) else { return (0, String::new()) };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut answer, sent) = (Vec::new(), stream.write_all(request.as_bytes()));
+        if sent.is_err() || stream.read_to_end(&mut answer).is_err() {
+            return (0, String::new());
+        }
+        let answer = text(&answer);
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { return (0, answer) };
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    /// Whether the process is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn get(&self, path: &str, accept: &str) -> (u16, String) {
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept: {accept}\r\n\r\n"

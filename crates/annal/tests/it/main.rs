@@ -9,3 +9,4 @@ mod python;
 mod search;
 mod serve;
 mod shared_data;
+mod webhooks;

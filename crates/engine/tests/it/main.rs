@@ -2,8 +2,6 @@
 
 mod resources;
 mod search;
-mod resources;
-mod search;
 mod topics;
 
 use std::{

@@ -2,6 +2,7 @@
 
 mod append;
 mod client;
+mod consumers;
 mod contract;
 mod deletion;
 mod filter;
@@ -16,6 +17,7 @@ mod query;
 mod read;
 mod resources;
 mod rest;
+mod sink;
 mod sse;
 mod stream;
 mod topics;
