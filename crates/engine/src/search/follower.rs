@@ -28,6 +28,11 @@ const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(10);
 /// After a bell nobody waits for, more is let come in: one waking for many appends.
 const LINGER: Duration = Duration::from_millis(25);
 
+/// When the log grows faster than it can be followed, nothing that search does keeps it fresh, so while
+/// nobody waits it leaves the processor to appends: so many times as long as a step took, at most.
+const REST_FACTOR: u32 = 9;
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// How long it sleeps without a bell, at most.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -252,8 +257,15 @@ pub(super) fn run(mut follower: Follower) {
     let bell = core.view().bell();
     let seat = bell.sit(None);
     while !desk.is_stopping() {
+        let (head, applied, begun) = (core.view().head(), follower.applied, Instant::now());
         match follower.step() {
-            Ok(Progress::Worked | Progress::Finished) => continue,
+            Ok(Progress::Worked | Progress::Finished) => {
+                let grown = core.view().head().get() - head.get();
+                if grown > follower.applied.get().saturating_sub(applied.get()) {
+                    rest(&core, &desk, (begun.elapsed() * REST_FACTOR).min(REST_MAX));
+                }
+                continue;
+            }
             Ok(Progress::Idle) => {}
             Err(error) => {
                 follower.recover(&error);
@@ -265,16 +277,16 @@ pub(super) fn run(mut follower: Follower) {
         if core.view().head() == follower.applied && !desk.is_stopping() {
             thread::park_timeout(PATIENCE);
         }
-        linger(&core, &desk);
+        rest(&core, &desk, LINGER);
     }
     bell.leave(seat);
     follower.finish();
 }
 
-/// Lets more come in, while nobody waits.
-fn linger(core: &Core, desk: &Desk) {
+/// Lets others go first, and more come in, while nobody waits.
+fn rest(core: &Core, desk: &Desk, time: Duration) {
     let begun = Instant::now();
-    while let Some(left) = LINGER.checked_sub(begun.elapsed())
+    while let Some(left) = time.checked_sub(begun.elapsed())
         && !desk.is_stopping()
         && !desk.is_wanted(core.view().head())
     {
