@@ -1,7 +1,7 @@
 //! `annal repair`: drops the end of a log that is damaged in the middle, when there is no better copy.
 //!
-//! Loses events, so it does only what its one flag says. The index goes too: it would know of events
-//! that are no longer there, and is folded again at the next start.
+//! Loses events, so it does only what its one flag says. The index and the rows go too: they would
+//! know of events that are no longer there, and are folded again at the next start.
 
 use annal_engine::{Random, SystemRandom};
 use annal_storage::{DirLock, FileStorage};
@@ -25,12 +25,18 @@ pub(crate) fn run(setting: &Setting, args: &RepairArgs) -> anyhow::Result<()> {
     let storage = FileStorage::new(&dir).with_context(|| target::cannot_open(&dir))?;
     let salt = SystemRandom.next();
     let cut = annal_log::truncate_at(&storage, "log", args.truncate_at, salt)?;
-    match std::fs::remove_dir_all(dir.join("index")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context("the log was cut; remove `index/` by hand")?;
-        }
-        _ => {}
-    }
+    let gone = std::fs::remove_dir_all(dir.join("index"));
+    there_or_not(gone).context("the log was cut; remove `index/` and `data.redb` by hand")?;
+    let gone = std::fs::remove_file(dir.join("data.redb"));
+    there_or_not(gone).context("the log was cut; remove `data.redb` by hand")?;
     println!("the log ends at position {}", cut.head);
     Ok(())
+}
+
+/// What was not there is gone as well.
+fn there_or_not(gone: std::io::Result<()>) -> std::io::Result<()> {
+    match gone {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }

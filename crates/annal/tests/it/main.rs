@@ -8,3 +8,4 @@ mod kill;
 mod python;
 mod serve;
 mod shared_data;
+mod topics;
