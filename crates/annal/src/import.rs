@@ -66,10 +66,10 @@ fn move_all(input: &mut Input, sink: &mut Sink, progress: impl Fn(u64)) -> anyho
     let now = annal_engine::Clock::now(&annal_engine::SystemClock);
     let reading = Reading { source: input.source().to_owned(), limits: input.limits(), now };
     while let Some(piece) = input.next()? {
-        let event = reading.event(&piece).with_context(|| piece.place.clone())?;
         if let Shape::Topic { topic, .. } = &piece.shape {
             sink.need_topic(topic).with_context(|| piece.place.clone())?;
         }
+        let event = reading.event(&piece).with_context(|| piece.place.clone())?;
         sink.push(&piece.place, &event)?;
         progress(piece.bytes_done);
     }

@@ -101,3 +101,24 @@ impl Compiled {
         told.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        for text in [
+            r##"{"$ref":"#"}"##,
+            r##"{"allOf":[{"$ref":"#"}]}"##,
+            r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}"##,
+            r##"{"not":{"$ref":"#"}}"##,
+            r##"{"$dynamicAnchor":"a","anyOf":[{"$dynamicRef":"#a"}]}"##,
+        ] {
+            let value = parse(text).expect("JSON");
+            if let Ok(compiled) = Compiled::of(&value) {
+                compiled.errors(r#"{"a":1}"#);
+            }
+        }
+    }
+}

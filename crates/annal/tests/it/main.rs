@@ -9,4 +9,5 @@ mod python;
 mod search;
 mod serve;
 mod shared_data;
+mod topics;
 mod webhooks;
