@@ -23,8 +23,9 @@ use annal_storage::{DirLock, FileStorage, LockError, Storage};
 use parking_lot::Mutex;
 
 use crate::{
-    Append, AppendError, Busy, Clock, Durability, EngineOptions, Random, ReadError, Stats,
-    StatsSnapshot, Subscription, SystemClock, SystemRandom, Ticket, View, catch_up,
+    Append, AppendError, Busy, Clock, Durability, EngineOptions, Random, ReadError,
+    RegisterOpenError, Registers, Stats, StatsSnapshot, Subscription, SystemClock, SystemRandom,
+    Ticket, View, catch_up,
     committer::Committer,
     queue::{Queue, Request},
     stage::Stage,
@@ -54,6 +55,7 @@ pub struct Core {
     pub(crate) log: Arc<Mutex<LogWriter>>,
     pub(crate) queue: Queue,
     pub(crate) stage: Stage,
+    pub(crate) registers: Registers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) stats: Stats,
@@ -92,6 +94,9 @@ pub enum OpenError {
         /// What the projection has on disk.
         folded: Position,
     },
+    /// The registers are damaged or could not be read.
+    #[error(transparent)]
+    Registers(#[from] RegisterOpenError),
     /// The events of a resource could not be read.
     #[error(transparent)]
     Rows(ReadError),
@@ -125,6 +130,7 @@ impl Core {
             Box::new(move || salts.next()),
         )?;
         let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
+        let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
         let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
@@ -138,6 +144,7 @@ impl Core {
         let core = Arc::new(Core {
             queue: Queue::new(options.queue_bytes_max),
             stage: Stage::new(options.group_bytes_max),
+            registers,
             view: Arc::new(View::new(reader, index, store, resources)),
             log,
             clock,
@@ -184,6 +191,19 @@ impl Core {
         let durable = self.view.log().durable().min(self.view.head());
         if let Err(error) = self.view.store().flush(durable) {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
+        }
+    }
+
+    /// Makes registers durable; never ahead of the log that they speak of.
+    pub(crate) fn sync_registers(&self) {
+        if self.options.durability != Durability::Always
+            && let Err(error) = self.log.lock().sync()
+        {
+            return self.fail(&error.to_string());
+        }
+        if let Err(error) = self.registers.sync() {
+            tracing::warn!(%error, "checkpoints could not be written; trying again in a moment");
+            self.stats.upkeep_failed();
         }
     }
 
@@ -277,6 +297,11 @@ impl Engine {
         Subscription::new(Arc::clone(self.view()), interest, cursor)
     }
 
+    /// Small values that are no events: what clients and consumers have processed.
+    pub fn registers(&self) -> &Registers {
+        &self.inner.core.registers
+    }
+
     /// Bounds on what a producer may send.
     pub fn limits(&self) -> &Limits {
         &self.inner.core.options.limits
@@ -347,6 +372,7 @@ impl Engine {
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
         self.inner.core.flush_rows();
+        self.inner.core.sync_registers();
         self.inner.core.close_log();
         drop(lock);
     }

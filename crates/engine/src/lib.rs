@@ -20,6 +20,7 @@ mod engine;
 mod options;
 mod queue;
 mod read;
+mod registers;
 mod resource;
 mod seams;
 mod stage;
@@ -40,6 +41,10 @@ pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};
 pub use read::{Candidates, Cursor, Found, Order, Page, ReadError, ReadSpec, View};
+pub use registers::{
+    REGISTER_NAME_BYTES_MAX, REGISTER_VALUE_BYTES_MAX, REGISTERS_MAX, RegisterError, RegisterKind,
+    RegisterOpenError, Registers,
+};
 pub use resource::{Past, ResourceChange, ResourceHistory};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};

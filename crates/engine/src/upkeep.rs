@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Durability, engine::Core, writer::Progress};
+use crate::{Durability, engine::Core, registers::Due, writer::Progress};
 
-/// Freezes and merges the index, writes rows, compresses segments of the log.
+/// Freezes and merges the index, writes rows and registers, compresses segments of the log.
 #[derive(Debug)]
 pub struct Upkeep {
     core: Arc<Core>,
@@ -20,6 +20,7 @@ impl Upkeep {
         let index = self.index_step();
         let rows = self.rows_step();
         let seal = self.seal_step();
+        self.registers_step();
         if index || rows || seal { Progress::Worked } else { Progress::Idle }
     }
 
@@ -49,6 +50,21 @@ impl Upkeep {
             self.core.stats.upkeep_failed();
             false
         })
+    }
+
+    /// Not work that calls for another step at once: what changes meanwhile waits for the next.
+    fn registers_step(&mut self) {
+        let core = &self.core;
+        match core.registers.is_due(core.clock.now()) {
+            Due::Nothing => {}
+            Due::Write => {
+                if let Err(error) = core.registers.write() {
+                    tracing::warn!(%error, "checkpoints could not be written; trying again");
+                    core.stats.upkeep_failed();
+                }
+            }
+            Due::Sync => core.sync_registers(),
+        }
     }
 
     fn seal_step(&mut self) -> bool {

@@ -96,7 +96,7 @@ const HEAVY: [Heavy; 25] = [
     heavy("jsonschema", &["projection"], "kept in `topics/` and `resources/`"),
     heavy("fst", &["projection"], "the index's dictionary"),
     heavy("roaring", &["projection"], "the index's bitmaps"),
-    heavy("crc32c", &["log", "projection"], "files of ours and nothing else"),
+    heavy("crc32c", &["log", "projection", "engine"], "files of ours and nothing else"),
     heavy("mysql_async", &["authority"], "a client of one authority"),
     heavy("mongodb", &["authority"], "a client of one authority"),
     heavy("async-nats", &["authority"], "a client of one authority"),
