@@ -45,7 +45,7 @@ pub use registers::{
     REGISTER_NAME_BYTES_MAX, REGISTER_VALUE_BYTES_MAX, REGISTERS_MAX, RegisterError, RegisterKind,
     RegisterOpenError, Registers,
 };
-pub use resource::{Past, ResourceChange, ResourceHistory};
+pub use resource::{Past, ResourceAt, ResourceChange, ResourceHistory, ResourcesAt};
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
 pub use upkeep::Upkeep;

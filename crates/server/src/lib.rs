@@ -5,6 +5,7 @@
 //!            ├ append   bodies in: events, batches, NDJSON ─▶ engine
 //!            ├ read     pages, single events, exports      ◀─ view
 //!            ├ stream   server-sent events                 ◀─ subscription
+//!            ├ realtime messages to clients, and their checkpoints
 //!            ├ grpc     the same by gRPC, health, reflection
 //!            └ eventsdb what clients of Events-DB ask, by REST or gRPC
 //! ```
@@ -15,6 +16,7 @@
 
 mod append;
 mod cors;
+mod demo;
 mod eventsdb;
 mod flow;
 mod grpc;
@@ -30,6 +32,7 @@ mod params;
 mod percent;
 mod problem;
 mod read;
+mod realtime;
 mod reply;
 mod resources;
 mod route;
@@ -40,6 +43,7 @@ mod spool;
 mod stream;
 mod wire;
 
+pub use demo::{Demo, DemoStatus};
 pub use options::ServerOptions;
 pub use pages::OPENAPI;
 pub use problem::Code;

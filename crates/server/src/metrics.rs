@@ -46,7 +46,7 @@ impl Operation {
             Route::Events if posts => Operation::Append,
             Route::Events | Route::Historic => Operation::Read,
             Route::Get | Route::At | Route::AtData | Route::Event => Operation::Get,
-            Route::Stream => Operation::Stream,
+            Route::Stream | Route::Connect => Operation::Stream,
             _ => Operation::Other,
         }
     }
@@ -93,7 +93,7 @@ impl Default for Metrics {
         Metrics {
             operations: Default::default(),
             durations: Default::default(),
-            requests: Default::default(),
+            requests: std::array::from_fn(|_| Default::default()),
             problems: std::array::from_fn(|_| AtomicU64::new(0)),
             connections: AtomicU64::new(0),
             calls: Default::default(),

@@ -1,6 +1,8 @@
 //! How a server is set up, and the bounds it keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::Demo;
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -33,8 +35,12 @@ pub struct ServerOptions {
     pub body_idle_timeout: Duration,
     /// How long an idle stream goes without a heartbeat.
     pub heartbeat_every: Duration,
+    /// How old a message to realtime clients may be and still be handed out.
+    pub realtime_retention: Duration,
     /// How long a request with `min_position` waits.
     pub position_wait_max: Duration,
+    /// The world behind `/api/demo/…`, if there is one.
+    pub demo: Option<Arc<dyn Demo>>,
     /// How long requests and streams get to finish at shutdown.
     pub grace: Duration,
 }
@@ -55,7 +61,9 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             heartbeat_every: Duration::from_secs(15),
+            realtime_retention: Duration::from_secs(24 * 3_600),
             position_wait_max: Duration::from_secs(10),
+            demo: None,
             grace: Duration::from_secs(10),
         }
     }

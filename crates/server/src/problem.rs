@@ -62,10 +62,10 @@ codes! {
     InvalidPrecondition = "invalid-precondition", 400, "The precondition cannot be read";
     /// A filter is no CESQL expression, or no list of filter dialects.
     InvalidFilter = "invalid-filter", 400, "The filter cannot be read";
-    /// Such a snapshot is not available.
-    UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
     /// A patch that is none.
     InvalidPatch = "invalid-patch", 400, "The patch cannot be read";
+    /// A message to realtime clients, or a checkpoint of one, that is not what it should be.
+    InvalidMessage = "invalid-message", 400, "The message is not what this route takes";
     /// No such route.
     NotFound = "not-found", 404, "There is nothing at this path";
     /// No such event.
@@ -74,6 +74,8 @@ codes! {
     ResourceNotFound = "resource-not-found", 404, "There is no such resource";
     /// No such schema.
     SchemaNotFound = "schema-not-found", 404, "There is no such schema";
+    /// A client that has set no checkpoint.
+    CheckpointNotFound = "checkpoint-not-found", 404, "There is no such checkpoint";
     /// No such tenant.
     TenantNotFound = "tenant-not-found", 404, "There is no such tenant";
     /// The route exists, but not with this method.
@@ -122,6 +124,8 @@ codes! {
     TopicsNotAvailable = "topics-not-available", 422, "Topics are not available";
     /// More clients follow than may.
     TooManyClients = "too-many-clients", 429, "There are too many clients";
+    /// More checkpoints than there is room for.
+    TooManyCheckpoints = "too-many-checkpoints", 429, "There are too many checkpoints";
     /// The headers are larger than they may be.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// Something that should not happen did.

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use crate::{
     append, cors,
+    demo::{self, Order},
     flow::Flow,
     health,
     intake::drain,
@@ -18,6 +19,10 @@ use crate::{
     params::Params,
     problem::{Code, Problem},
     read::{catalog, one, page},
+    realtime::{
+        checkpoint, connect, presence,
+        publish::{self, Kind},
+    },
     reply::{self, Reply},
     resources,
     route::{self, Matched, Route},
@@ -177,11 +182,44 @@ async fn dispatch(
             let one = resources::schemas::one(shared, engine, head, &matched.value, body);
             return Box::pin(one).await;
         }
+        Route::Broadcast
+        | Route::Send
+        | Route::Notification
+        | Route::Alert
+        | Route::DataUpdate
+        | Route::Checkpoint
+        | Route::DemoStart
+        | Route::DemoStop
+        | Route::DemoStatus => {
+            return Box::pin(realtime(shared, engine, head, matched, body)).await;
+        }
         _ => {}
     }
     discard(head, body);
     // Boxed, because a connection keeps room for the largest future it may run.
     Box::pin(look(shared, engine, head, matched)).await
+}
+
+/// Messages to realtime clients, and the demo.
+async fn realtime(
+    shared: &Arc<Shared>,
+    engine: &Engine,
+    head: &Parts,
+    matched: &Matched<'_>,
+    body: Incoming,
+) -> Result<Response<Reply>, Problem> {
+    let kind = match matched.route {
+        Route::Send => Kind::Send(&matched.value),
+        Route::Notification => Kind::Notification,
+        Route::Alert => Kind::Alert,
+        Route::DataUpdate => Kind::DataUpdate,
+        Route::Checkpoint => return checkpoint::set(shared, engine, head, body).await,
+        Route::DemoStart => return demo::order(shared, engine, head, Order::Start, body).await,
+        Route::DemoStop => return demo::order(shared, engine, head, Order::Stop, body).await,
+        Route::DemoStatus => return demo::order(shared, engine, head, Order::Status, body).await,
+        _ => Kind::Broadcast,
+    };
+    publish::publish(shared, engine, head, kind, body).await
 }
 
 /// Everything that needs no body.
@@ -194,6 +232,9 @@ async fn look(
     match matched.route {
         Route::Events | Route::Historic => page::read(shared, engine, head).await,
         Route::Stream => stream::open(shared, engine, head).await,
+        Route::Connect => connect::connect(shared, engine, head).await,
+        Route::CheckpointOf => checkpoint::get(engine, head, &matched.value),
+        Route::Clients => presence::list(shared, engine, head),
         Route::Get => one::get_by_parameter(shared, engine, head).await,
         Route::At => one::at(shared, engine, head, &matched.value).await,
         Route::AtData => one::data(shared, engine, head, &matched.value).await,
@@ -214,7 +255,18 @@ async fn look(
         | Route::Health
         | Route::Metrics
         | Route::Resource
-        | Route::Schema => Err(Problem::new(Code::Internal, "this route is answered elsewhere")),
+        | Route::Schema
+        | Route::Broadcast
+        | Route::Send
+        | Route::Notification
+        | Route::Alert
+        | Route::DataUpdate
+        | Route::Checkpoint
+        | Route::DemoStart
+        | Route::DemoStop
+        | Route::DemoStatus => {
+            Err(Problem::new(Code::Internal, "this route is answered elsewhere"))
+        }
     }
 }
 

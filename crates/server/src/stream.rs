@@ -8,6 +8,7 @@ pub(crate) mod body;
 pub(crate) mod cursor;
 pub(crate) mod follow;
 pub(crate) mod message;
+pub(crate) mod resources;
 mod snapshot;
 
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use self::{
     audience::{Asked, Names},
     body::StreamBody,
     cursor::Start,
-    snapshot::Snapshot,
+    resources::{Kinds, Resources},
+    snapshot::{Events, Snapshot},
 };
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -36,9 +38,17 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 struct Request {
     asked: Asked,
     start: Start,
-    snapshot: bool,
+    snapshot: Wanted,
     limit: Option<usize>,
     strict: bool,
+}
+
+/// Which snapshot a client that is new gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Events,
+    Resources,
+    Nothing,
 }
 
 /// Opens a stream.
@@ -53,22 +63,25 @@ pub(crate) async fn open(
     if head.method == http::Method::HEAD {
         return Ok(response(Reply::none()));
     }
-    let Some(place) = shared.stream_place() else { return overload(shared, engine, &request) };
+    let Some(place) = shared.stream_place() else {
+        return overload(shared, engine, request.strict);
+    };
     let mut opening = message::retry(engine.random());
     let (cursor, reset) = cursor::resolve(engine, &request.start).await?;
     if let Some(reset) = &reset {
-        message::push_reset(&mut opening, reset, engine.head(), !request.snapshot);
+        let alone = request.snapshot == Wanted::Nothing;
+        message::push_reset(&mut opening, reset, engine.head(), alone);
     }
+    let fresh = cursor.is_none() || request.start == Start::Latest;
     let (snapshot, cursor) = match cursor {
         Some(cursor) => (None, cursor),
-        None if !request.snapshot => (None, engine.head()),
+        None if request.snapshot == Wanted::Nothing => (None, engine.head()),
         None => {
             let (snapshot, cursor) = begin_snapshot(engine, &request, &mut opening).await?;
             (Some(snapshot), cursor)
         }
     };
-    if snapshot.is_none() && reset.is_none() && matches!(request.start, Start::New | Start::Latest)
-    {
+    if fresh && snapshot.is_none() && reset.is_none() {
         // Nothing else would give the client a cursor before the first event, and without one it
         // would lose what happens while it reconnects.
         message::push_checkpoint(&mut opening, cursor);
@@ -84,32 +97,36 @@ async fn begin_snapshot(
     opening: &mut Vec<u8>,
 ) -> Result<(Box<Snapshot>, annal_event::Position), Problem> {
     let view = Arc::clone(engine.view());
+    if request.snapshot == Wanted::Resources {
+        let Asked { kinds, interest, .. } = request.asked.clone();
+        let snapshot = Resources::begin(&view, kinds, interest);
+        let head = snapshot.head();
+        return Ok((Box::new(Snapshot::Resources(snapshot)), head));
+    }
     let spec = ReadSpec {
         interest: request.asked.interest.clone(),
         order: Order::Ascending,
         ..ReadSpec::default()
     };
     let limit = request.limit;
-    let begun = off_the_reactor(move || Snapshot::begin(&view, spec, limit)).await?;
+    let begun = off_the_reactor(move || Events::begin(&view, spec, limit)).await?;
     let (snapshot, truncated) = begun.map_err(|error| failed(&error))?;
     if let Some(truncated) = truncated {
         message::push_truncated(opening, &truncated);
     }
+    let snapshot = Snapshot::Events(snapshot);
     let head = snapshot.head();
     Ok((Box::new(snapshot), head))
 }
 
 fn read(mut params: Params<'_>, headers: &HeaderMap) -> Result<Request, Problem> {
     let snapshot = match params.take("snapshot")?.as_deref() {
-        None | Some("events") => true,
-        Some("none") => false,
-        Some("resources") => {
-            let detail = "there are no resources yet; use `snapshot=events` or `snapshot=none`";
-            return Err(
-                Problem::new(Code::UnsupportedSnapshot, detail).with_text("parameter", "snapshot")
-            );
+        None | Some("events") => Wanted::Events,
+        Some("none") => Wanted::Nothing,
+        Some("resources") => Wanted::Resources,
+        Some(_) => {
+            return Err(invalid("snapshot", "`snapshot` is `events`, `resources` or `none`"));
         }
-        Some(_) => return Err(invalid("snapshot", "`snapshot` is `events` or `none`")),
     };
     let names = match params.take("names")?.as_deref() {
         None | Some("delta") => Names::Delta,
@@ -120,12 +137,20 @@ fn read(mut params: Params<'_>, headers: &HeaderMap) -> Result<Request, Problem>
     let start = Start::read(&mut params, headers)?;
     let limit = select::limit(&mut params, usize::MAX)?;
     let strict = params.take_flag("strict")?;
-    let interest = select::interest(&mut params)?;
+    let mut interest = select::interest(&mut params)?;
     params.finish()?;
-    Ok(Request { asked: Asked { interest, names }, start, snapshot, limit, strict })
+    let mut kinds = Kinds::default();
+    if snapshot == Wanted::Resources {
+        if limit.is_some() {
+            let detail = "`limit` goes with `snapshot=events`; `/resources` lists in parts";
+            return Err(invalid("limit", detail));
+        }
+        kinds = Kinds::take_from(&mut interest);
+    }
+    Ok(Request { asked: Asked { interest, kinds, names }, start, snapshot, limit, strict })
 }
 
-fn response(body: Reply) -> Response<Reply> {
+pub(crate) fn response(body: Reply) -> Response<Reply> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
@@ -135,13 +160,13 @@ fn response(body: Reply) -> Response<Reply> {
 }
 
 /// An `EventSource` gives up for good on an error status, so it is told in its own language.
-fn overload(
+pub(crate) fn overload(
     shared: &Arc<Shared>,
     engine: &Engine,
-    request: &Request,
+    strict: bool,
 ) -> Result<Response<Reply>, Problem> {
     shared.metrics.refused(Code::TooManyStreams);
-    if request.strict {
+    if strict {
         let detail = "as many streams are open as may be; try again in a while, or another node";
         return Err(Problem::new(Code::TooManyStreams, detail).retry_after(5));
     }

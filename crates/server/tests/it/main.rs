@@ -1,6 +1,9 @@
 //! The wire as clients see it: real sockets, a real engine in a temporary directory.
 
 mod append;
+#[path = "../../../event/tests/it/cesql_tck/cases.rs"]
+mod cesql_cases;
+mod cesql_tck;
 mod client;
 mod contract;
 mod deletion;
@@ -13,7 +16,10 @@ mod limits;
 mod memory;
 mod ndjson;
 mod read;
+mod realtime;
 mod resources;
 mod rest;
+#[path = "../../../event/tests/it/shared.rs"]
+mod shared;
 mod sse;
 mod stream;
