@@ -9,12 +9,13 @@ use annal_event::{
 };
 
 use crate::{
-    history::{Checked, History, Made, check, violated},
+    history::{COMMIT, Checked, History, Made, check, violated},
     random::Rng,
 };
 
 const SOURCES: [&str; 3] = ["/a", "/b", "urn:c"];
 const TYPES: [&str; 4] = ["made", "changed", "moved.far", "moved.near"];
+const RESOURCES: [&str; 3] = ["r", "s-1", "t/2"];
 const SUBJECTS: [&str; 7] = ["x", "x/1", "x/1/deep", "x/2", "xy", "y", "y/1"];
 
 /// An append that somebody waits for.
@@ -47,6 +48,11 @@ impl Producer {
             return again;
         }
         self.next += 1;
+        if rng.one_in(4) {
+            let made = self.commit(rng);
+            self.made.push(made.clone());
+            return made;
+        }
         let size = if rng.one_in(20) { rng.below(3_000) } else { rng.below(40) };
         let made = Made {
             source: rng.pick(&SOURCES),
@@ -59,6 +65,24 @@ impl Producer {
         made
     }
 
+    fn commit(&self, rng: &mut Rng) -> Made {
+        let (resource, n) = (rng.pick(&RESOURCES), self.next);
+        let member = rng.pick(&["a", "b", "c"]);
+        let change = match rng.below(6) {
+            0 => "\"deleted\":true".to_owned(),
+            1 | 2 => format!("\"resource_data\":{{\"{member}\":{n}}}"),
+            3 => format!("\"patch\":{{\"{member}\":null}}"),
+            _ => format!("\"patch\":{{\"{member}\":{n}}}"),
+        };
+        Made {
+            source: rng.pick(&SOURCES),
+            id: format!("{n:x}"),
+            subject: rng.pick(&SUBJECTS).to_owned(),
+            ty: COMMIT,
+            data: format!("{{\"resource_id\":\"{resource}\",{change}}}"),
+        }
+    }
+
     pub(crate) fn preconditions(&self, rng: &mut Rng, head: Position) -> Vec<Precondition> {
         let count = if rng.one_in(3) { 1 + rng.below(2) } else { 0 };
         (0..count).map(|_| self.precondition(rng, head)).collect()
@@ -66,7 +90,11 @@ impl Producer {
 
     fn precondition(&self, rng: &mut Rng, head: Position) -> Precondition {
         let near = Position(head.0.saturating_sub(rng.below(4)));
-        match rng.below(8) {
+        match rng.below(9) {
+            8 => Precondition::Resource {
+                id: format!("{}/{}", rng.pick(&["x", "y"]), rng.pick(&RESOURCES)),
+                revision: (!rng.one_in(3)).then_some(near),
+            },
             0 => Precondition::Absent { query: query(rng), after: near },
             1 => Precondition::Present { query: query(rng) },
             2 => {

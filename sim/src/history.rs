@@ -5,6 +5,11 @@ use std::{collections::HashMap, fmt};
 use annal_engine::{AppendError, Appended, Holder};
 use annal_event::{Position, Precondition, Query, StoredEvent, SubjectCheck, Timestamp};
 
+use crate::documents::Documents;
+
+/// The type of events that change documents.
+pub(crate) const COMMIT: &str = "json.commit";
+
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -61,6 +66,7 @@ fn identity(source: &str, id: &str) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct History {
     events: Vec<Made>,
+    pub(crate) documents: Documents,
     recorded: Vec<Timestamp>,
     by_identity: HashMap<String, Position>,
     /// What was ever sent under an identity.
@@ -99,6 +105,7 @@ impl History {
         if let Some(first) = self.by_identity.insert(made.identity(), position) {
             return violated(3, format!("{} stands at {first} and at {position}", made.id));
         }
+        self.documents.saw(position, &made)?;
         self.recorded.push(stored.recorded());
         self.events.push(made);
         Ok(())
@@ -129,6 +136,7 @@ impl History {
     /// Forgets what came after `head`: allowed only if it was not promised to be durable.
     pub(crate) fn cut(&mut self, head: Position) {
         self.recorded.truncate(head.0 as usize);
+        self.documents.cut(head);
         for made in self.events.drain(head.0 as usize..) {
             self.by_identity.remove(&made.identity());
         }
@@ -201,6 +209,10 @@ impl History {
                     format!("{made:?} does not conflict with {other:?}, {with}")
                 })
             }
+            AppendError::Refused { index, .. } => {
+                let ty = events[*index].ty;
+                check(ty == COMMIT, 7, || format!("{ty} was refused: {error}"))
+            }
             _ => Ok(()),
         }
     }
@@ -233,7 +245,9 @@ impl History {
             Precondition::Present { query } => count(query, Position::ZERO) > 0,
             Precondition::Count { query, op, n } => op.holds(count(query, Position::ZERO), *n),
             Precondition::Head { position } => head == *position,
-            Precondition::Resource { .. } => false,
+            Precondition::Resource { id, revision } => {
+                self.documents.revision(id, head) == *revision
+            }
         }
     }
 }

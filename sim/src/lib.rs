@@ -6,6 +6,7 @@
 //! invariants 1–5 of `docs/invariants.md` held at every step, or with a [`Violation`].
 
 mod clients;
+mod documents;
 mod history;
 mod random;
 mod story;

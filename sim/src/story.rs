@@ -223,7 +223,7 @@ impl World {
             format!("{spec:?}: {got:?} (next {:?}), not {expected:?} (more: {more})", page.next)
         })?;
         self.trace("read", got.len() as u64);
-        Ok(())
+        self.history.documents.check(self.node.core.view(), &mut self.rng)
     }
 
     fn fault(&mut self) {
@@ -270,7 +270,7 @@ impl World {
                 break;
             }
             if writer == Progress::Idle {
-                // It may wait for the index.
+                // It may wait for the index, or for rows.
                 self.node.upkeep.step();
             }
         }
@@ -293,6 +293,7 @@ impl World {
         }
         self.give_up_waiting();
         self.recount()?;
+        self.history.documents.check(self.node.core.view(), &mut self.rng)?;
         self.trace(how, self.history.head().0);
         Ok(())
     }
@@ -401,12 +402,16 @@ impl World {
     fn damage(&mut self) -> Checked {
         self.restart()?;
         let head = self.history.head();
-        let dir = if self.rng.one_in(3) { "index" } else { "log" };
-        let names = annal_storage::Storage::list(&self.disk, dir).unwrap_or_default();
+        let dir = self.rng.pick(&["log", "log", "index", ""]);
+        let names = match dir {
+            "" => vec!["data.redb".to_owned()],
+            dir => annal_storage::Storage::list(&self.disk, dir).unwrap_or_default(),
+        };
         if names.is_empty() || head == Position::ZERO {
             return Ok(());
         }
         let path = format!("{dir}/{}", self.rng.pick(&names));
+        let path = path.trim_start_matches('/').to_owned();
         let length = self.disk.contents(&path).map_or(0, |bytes| bytes.len() as u64);
         if length == 0 {
             return Ok(());
@@ -447,7 +452,15 @@ impl World {
         self.dying = true;
         let events = self.log_after(Position::ZERO);
         self.dying = false;
+        let documents = self.history.documents.check(self.node.core.view(), &mut self.rng);
         self.node = whole;
+        // What the damage hides until it is read is refused then, and never believed.
+        match documents {
+            Err(violation) if found == head && !violation.what.contains("is damaged") => {
+                return Err(violation);
+            }
+            _ => {}
+        }
         // Damage in the last batch cannot be told from a write that was torn, nor damage in what
         // was never synced; any other can.
         let torn = last_batch.is_some_and(|first| found == first.prev()) || !self.promised;
@@ -532,5 +545,8 @@ fn options(rng: &mut Rng, breakage: Option<Breakage>) -> EngineOptions {
     options.log.upkeep_step_bytes = 4 * 1024;
     options.index.table_events = 8 + rng.below(60) as u32;
     options.index.fan_out = 2 + rng.below(3) as usize;
+    options.store.cache_bytes = 256 * 1024;
+    options.store.table_bytes = 1_024 + rng.below(8 * 1024) as usize;
+    options.store.lag_positions = 8 + rng.below(100);
     options
 }

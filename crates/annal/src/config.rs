@@ -95,6 +95,9 @@ pub struct Settings {
     /// Most events in one batch [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch_events_max: Option<u64>,
+    /// Refuse commits whose schema is not registered
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub require_schemas: Option<Switch>,
     /// Appends that may wait to be decided; more are answered 503 [default: 32MiB]
     #[arg(long, value_name = "SIZE")]
     pub queue_bytes_max: Option<Size>,
@@ -163,7 +166,7 @@ impl Settings {
         merge!(self, lower, {
             data_dir, bind, port, grpc_port, rest_port, max_total_clients, client_buffer_size,
             stream_batch_size, base_url, cors_origin, demo, demo_interval_ms, durability,
-            event_bytes_max, request_bytes_max, batch_events_max, queue_bytes_max,
+            event_bytes_max, request_bytes_max, batch_events_max, require_schemas, queue_bytes_max,
             group_bytes_max, segment_bytes, tail_bytes, shutdown_ms_max, log_format, log,
         })
     }
@@ -241,6 +244,7 @@ impl Settings {
         set(&mut options.limits.event_bytes_max, self.event_bytes_max);
         set(&mut options.limits.request_bytes_max, self.request_bytes_max);
         set(&mut options.limits.batch_events_max, self.batch_events_max.map(Size));
+        options.require_schemas = self.require_schemas.is_some_and(|required| required.0);
         set(&mut options.queue_bytes_max, self.queue_bytes_max);
         set(&mut options.group_bytes_max, self.group_bytes_max);
         set(&mut options.log.tail_bytes, self.tail_bytes);

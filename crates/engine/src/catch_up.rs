@@ -1,7 +1,10 @@
 //! Bringing projections up to the head when a directory is opened (INV-4): what was missing, damaged
 //! or of another version is folded from the log again, and says so.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use annal_event::{
     Deletion, Pattern, Position, Query, SUBJECT_DELETED, SYSTEM_SOURCE, Selector, StoredEvent,
@@ -9,8 +12,8 @@ use annal_event::{
 use annal_projection::{
     draft::Draft,
     index::{IndexError, Opened, Order},
-    resources::Place,
-    store,
+    resources::{Place, Resources, Rules},
+    store::{self, Store, StoreError},
 };
 
 use crate::{
@@ -24,6 +27,9 @@ const FOLD_BYTES: usize = 4 * 1024 * 1024;
 
 /// Positions taken from the index at a time.
 const CHUNK: usize = 1_024;
+
+/// Each of the two is damaged once, if at all; more often, and it is the disk.
+const CLEARED_MAX: u32 = 2;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
@@ -58,8 +64,46 @@ impl Progress {
     }
 }
 
+/// Brings everything up to the head. What turns out to be damaged meanwhile is folded from the
+/// beginning.
+pub(crate) fn all(view: &View) -> Result<(), OpenError> {
+    let mut cleared = 0;
+    loop {
+        let error = match index(view).and_then(|()| deletions(view)).and_then(|()| rows(view)) {
+            Err(error) if cleared < CLEARED_MAX => error,
+            done => return done,
+        };
+        match damaged(&error) {
+            Some(Part::Index) => view.index().clear()?,
+            Some(Part::Rows) => {
+                view.resources().rollback(Position::ZERO);
+                view.store().clear()?;
+            }
+            None => return Err(error),
+        }
+        cleared += 1;
+        tracing::warn!(%error, "what is damaged is built anew");
+    }
+}
+
+/// What can be folded again.
+enum Part {
+    Index,
+    Rows,
+}
+
+fn damaged(error: &OpenError) -> Option<Part> {
+    match error {
+        OpenError::Index(IndexError::Damaged { .. })
+        | OpenError::Rows(ReadError::Index(IndexError::Damaged { .. })) => Some(Part::Index),
+        OpenError::Store(StoreError::Damaged { .. })
+        | OpenError::Rows(ReadError::Store(StoreError::Damaged { .. })) => Some(Part::Rows),
+        _ => None,
+    }
+}
+
 /// Folds what the log has and the index has not.
-pub(crate) fn index(view: &View) -> Result<(), OpenError> {
+fn index(view: &View) -> Result<(), OpenError> {
     let (index, head) = (view.index(), view.head());
     if let Opened::Empty { reason } = index.opened()
         && head > Position::ZERO
@@ -89,7 +133,7 @@ fn check(folded: Position, head: Position) -> Result<(), OpenError> {
 
 /// Hides again what users have deleted: the deletions are in the log, and the index says which
 /// events they speak of.
-pub(crate) fn deletions(view: &View) -> Result<(), OpenError> {
+fn deletions(view: &View) -> Result<(), OpenError> {
     let own = Selector {
         sources: vec![SYSTEM_SOURCE.to_owned()],
         types: vec![Pattern::Exact(SUBJECT_DELETED.to_owned())],
@@ -123,8 +167,20 @@ fn found(
     Ok(found)
 }
 
+/// Opens the resources of a store; one that turns out to be damaged is emptied first.
+pub(crate) fn open_resources(store: &Arc<Store>, rules: Rules) -> Result<Resources, StoreError> {
+    Resources::open(Arc::clone(store), rules).or_else(|error| {
+        if !matches!(error, StoreError::Damaged { .. }) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the rows of resources are built anew");
+        store.clear()?;
+        Resources::open(Arc::clone(store), rules)
+    })
+}
+
 /// Folds the events that change rows and that the store has not.
-pub(crate) fn rows(view: &View) -> Result<(), OpenError> {
+fn rows(view: &View) -> Result<(), OpenError> {
     let (store, head) = (view.store(), view.head());
     if let store::Opened::Empty { reason } = store.opened()
         && head > Position::ZERO

@@ -16,7 +16,7 @@ use annal_event::{EventError, Interest, Limits, Position, Timestamp};
 use annal_log::LogWriter;
 use annal_projection::{
     index::{Index, IndexError},
-    resources::{self, Resources},
+    resources::{self, Rules},
     store::{Store, StoreError},
 };
 use annal_storage::{DirLock, FileStorage, LockError, Storage};
@@ -133,7 +133,11 @@ impl Core {
         let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);
-        let resources = Resources::open(Arc::clone(&store), options.require_schemas)?;
+        let rules = Rules {
+            require_schemas: options.require_schemas,
+            document_bytes_max: options.limits.event_bytes_max,
+        };
+        let resources = catch_up::open_resources(&store, rules)?;
         let log = Arc::new(Mutex::new(writer));
         let when = match options.durability {
             Durability::Always => SyncWhen::Append,
@@ -154,9 +158,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::index(&core.view)?;
-        catch_up::deletions(&core.view)?;
-        catch_up::rows(&core.view)?;
+        catch_up::all(&core.view)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);
@@ -268,8 +270,13 @@ impl Engine {
                 move || run_committer(&core, &committer)
             })?,
             spawn("annal-upkeep", &core, {
+                let (upkeep, stopping) = (upkeep.clone(), Arc::clone(&stopping));
+                move || run_upkeep(&stopping, || upkeep.tidy())
+            })?,
+            // One transaction may take a second, which the index cannot wait for.
+            spawn("annal-rows", &core, {
                 let stopping = Arc::clone(&stopping);
-                move || run_upkeep(upkeep, &stopping)
+                move || run_upkeep(&stopping, || upkeep.write_rows())
             })?,
         ];
         let threads = Mutex::new(threads);
@@ -444,9 +451,9 @@ fn run_committer(core: &Core, committer: &Mutex<Committer>) {
     }
 }
 
-fn run_upkeep(mut upkeep: Upkeep, stopping: &AtomicBool) {
+fn run_upkeep(stopping: &AtomicBool, step: impl Fn() -> bool) {
     while !stopping.load(Relaxed) {
-        if upkeep.step() == Progress::Idle {
+        if !step() {
             thread::sleep(REST);
         }
     }

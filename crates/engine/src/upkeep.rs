@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use annal_projection::{index::IndexError, store::StoreError};
+
 use crate::{Durability, engine::Core, registers::Due, writer::Progress};
 
 /// Freezes and merges the index, writes rows and registers, compresses segments of the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Upkeep {
     core: Arc<Core>,
 }
@@ -17,15 +19,24 @@ impl Upkeep {
 
     /// One small piece of work. An error is logged and ends nothing: the log is whole without it.
     pub fn step(&mut self) -> Progress {
-        let index = self.index_step();
-        let rows = self.rows_step();
-        let seal = self.seal_step();
-        self.registers_step();
-        if index || rows || seal { Progress::Worked } else { Progress::Idle }
+        let tidied = self.tidy();
+        let written = self.write_rows();
+        if tidied || written { Progress::Worked } else { Progress::Idle }
     }
 
-    fn index_step(&mut self) -> bool {
+    /// The steps that are short: what they tidy is waited for soon.
+    pub(crate) fn tidy(&self) -> bool {
+        let index = self.index_step();
+        let seal = self.seal_step();
+        self.registers_step();
+        index || seal
+    }
+
+    fn index_step(&self) -> bool {
         let core = &self.core;
+        if core.failure().is_some() {
+            return false;
+        }
         if core.options.durability == Durability::Never && core.view.index().stats().tables > 1 {
             // The index must not be ahead of the log after a power loss.
             if let Err(error) = core.log.lock().sync() {
@@ -37,23 +48,36 @@ impl Upkeep {
         core.view.index().maintain(durable).unwrap_or_else(|error| {
             tracing::error!(%error, "the index could not be tidied up");
             core.stats.upkeep_failed();
+            if let IndexError::Damaged { .. } = error {
+                condemned(core, "index", core.view.index().condemn());
+            }
             false
         })
     }
 
-    fn rows_step(&mut self) -> bool {
-        let view = &self.core.view;
+    /// One transaction of rows.
+    pub(crate) fn write_rows(&self) -> bool {
+        let core = &self.core;
+        if core.failure().is_some() {
+            return false;
+        }
         // What is written is seen by everybody and can never be taken back.
-        let durable = view.log().durable().min(view.head());
-        view.store().maintain(durable).unwrap_or_else(|error| {
-            tracing::error!(%error, "rows could not be written");
-            self.core.stats.upkeep_failed();
-            false
-        })
+        let durable = core.view.log().durable().min(core.view.head());
+        match core.view.store().maintain(durable) {
+            Ok(worked) => worked,
+            Err(error) => {
+                tracing::error!(%error, "rows could not be written");
+                core.stats.upkeep_failed();
+                if let StoreError::Damaged { .. } = error {
+                    condemned(core, "rows", core.view.store().condemn());
+                }
+                false
+            }
+        }
     }
 
     /// Not work that calls for another step at once: what changes meanwhile waits for the next.
-    fn registers_step(&mut self) {
+    fn registers_step(&self) {
         let core = &self.core;
         match core.registers.is_due(core.clock.now()) {
             Due::Nothing => {}
@@ -67,11 +91,19 @@ impl Upkeep {
         }
     }
 
-    fn seal_step(&mut self) -> bool {
+    fn seal_step(&self) -> bool {
         self.core.view.log().seal_step().unwrap_or_else(|error| {
             tracing::error!(%error, "a segment could not be sealed");
             self.core.stats.upkeep_failed();
             false
         })
+    }
+}
+
+/// Nothing can be decided by what is damaged; the next start folds it anew.
+fn condemned<E: std::fmt::Display>(core: &Core, what: &str, removed: Result<(), E>) {
+    match removed {
+        Ok(()) => core.fail(&format!("the {what} is damaged; restart, and it is built anew")),
+        Err(error) => core.fail(&format!("the {what} is damaged, and not removed: {error}")),
     }
 }

@@ -48,7 +48,16 @@ pub const STATE_EVERY: u32 = 256;
 pub struct Resources {
     store: Arc<Store>,
     schemas: schema::Schemas,
-    require_schemas: bool,
+    rules: Rules,
+}
+
+/// What holds for every commit that is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Commits need a registered schema.
+    pub require_schemas: bool,
+    /// Longest document, in bytes of its compact JSON text.
+    pub document_bytes_max: usize,
 }
 
 /// A schema that an event sets (or removes) for a type; in force once it is staged.
@@ -59,11 +68,10 @@ pub struct SchemaChange {
 }
 
 impl Resources {
-    /// The resources in a store, whose rows are those of [`FORMAT`]. With `require_schemas` commits
-    /// are judged to need a registered schema.
-    pub fn open(store: Arc<Store>, require_schemas: bool) -> Result<Resources, StoreError> {
+    /// The resources in a store, whose rows are those of [`FORMAT`].
+    pub fn open(store: Arc<Store>, rules: Rules) -> Result<Resources, StoreError> {
         let schemas = schema::Schemas::default();
-        let resources = Resources { store, schemas, require_schemas };
+        let resources = Resources { store, schemas, rules };
         resources.load_schemas()?;
         Ok(resources)
     }

@@ -98,6 +98,8 @@ codes! {
     ResourceDeleted = "resource-deleted", 410, "The resource has been deleted";
     /// One event is larger than one may be.
     EventTooLarge = "event-too-large", 413, "The event is too large";
+    /// A document would become larger than one may be.
+    DocumentTooLarge = "document-too-large", 413, "The document would be too large";
     /// A batch holds more events than one may.
     BatchTooLarge = "batch-too-large", 413, "The batch holds too many events";
     /// A body is larger than one may be, as it came or after decompression.

@@ -1,5 +1,7 @@
 //! The engine as its users see it: threads, a real directory, real time.
 
+mod resources;
+
 use std::{
     future::Future,
     pin::pin,

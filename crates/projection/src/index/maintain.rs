@@ -40,6 +40,15 @@ impl Index {
         maintenance.step(&self.shared)
     }
 
+    /// Removes what names the runs, so that whoever opens the index next begins anew. Answers go on
+    /// as they can.
+    pub fn condemn(&self) -> Result<(), IndexError> {
+        let Shared { storage, dir, .. } = &*self.shared;
+        let path = format!("{dir}/{MANIFEST}");
+        storage.remove(&path).map_err(|e| IndexError::io(&path, e))?;
+        storage.sync_dir(dir).map_err(|e| IndexError::io(dir, e))
+    }
+
     /// Empties the index, on disk too, after damage. The log is to be folded from its beginning.
     pub fn clear(&self) -> Result<(), IndexError> {
         let mut maintenance = self.maintenance.lock();

@@ -139,7 +139,11 @@ impl Resources {
         new: Option<&str>,
         schema: Option<&Schema>,
     ) -> Result<(), Refusal> {
-        if self.require_schemas && schema.is_none() {
+        let (resource, max) = (|| commit.key.to_string(), self.rules.document_bytes_max);
+        if new.is_some_and(|text| text.len() > max) {
+            return Err(Refusal::TooLarge { resource: resource(), max });
+        }
+        if self.rules.require_schemas && schema.is_none() {
             let named = commit.schema.as_deref().and_then(schema_name);
             let schema = named.unwrap_or_else(|| commit.key.ty()).to_owned();
             return Err(Refusal::UnknownSchema { schema });
@@ -149,8 +153,8 @@ impl Resources {
         if errors.is_empty() {
             return Ok(());
         }
-        let (resource, schema) = (commit.key.to_string(), schema.name.clone());
-        Err(Refusal::SchemaViolation { resource, schema, errors })
+        let schema = schema.name.clone();
+        Err(Refusal::SchemaViolation { resource: resource(), schema, errors })
     }
 
     /// Folds a resource anew from the commits that are left of it, after a user has deleted some.

@@ -16,6 +16,14 @@ pub enum Refusal {
         /// `type/id`
         resource: String,
     },
+    /// The document would become longer than one may be.
+    #[error("{resource} would become longer than {max} bytes; keep large data elsewhere")]
+    TooLarge {
+        /// `type/id`
+        resource: String,
+        /// Longest document, in bytes.
+        max: usize,
+    },
     /// The document would break its schema.
     #[error("{resource} would break the schema {schema}")]
     SchemaViolation {

@@ -92,9 +92,19 @@ impl Site {
         Ok((writer, disk, format))
     }
 
+    /// Removes what is there, durably.
+    pub(super) fn remove(&self) -> Result<(), StoreError> {
+        self.storage.remove(&self.path).map_err(|e| self.io(e))?;
+        self.storage.sync_dir(self.dir()).map_err(|e| self.io(e))
+    }
+
+    fn dir(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(dir, _)| dir)
+    }
+
     /// Begins an empty file, in place of whatever is there.
     pub(super) fn create(&self) -> Result<(Writer, Disk), StoreError> {
-        let dir = self.path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let dir = self.dir();
         if !dir.is_empty() {
             self.storage.create_dir(dir).map_err(|e| self.io(e))?;
         }

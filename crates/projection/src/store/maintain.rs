@@ -66,6 +66,13 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the file after damage, so that whoever opens it next begins anew. What is held in
+    /// memory goes on answering as it can.
+    pub fn condemn(&self) -> Result<(), StoreError> {
+        self.shared.upkeep.lock().close();
+        self.shared.site.remove()
+    }
+
     /// Empties the store, on disk too, after damage. The log is to be folded from its beginning.
     pub fn clear(&self) -> Result<(), StoreError> {
         let mut upkeep = self.shared.upkeep.lock();

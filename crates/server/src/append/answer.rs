@@ -163,6 +163,9 @@ fn by_resource(refusal: Refusal) -> Problem {
         Refusal::NothingToPatch { resource } => {
             Problem::new(Code::InvalidCommit, detail).with_text("resource", &resource)
         }
+        Refusal::TooLarge { resource, .. } => {
+            Problem::new(Code::DocumentTooLarge, detail).with_text("resource", &resource)
+        }
         Refusal::SchemaViolation { resource, schema, errors } => {
             Problem::new(Code::SchemaViolation, detail)
                 .with_text("resource", &resource)

@@ -54,7 +54,10 @@ fn documented_parameters_are_taken_and_no_others() {
             if parameter["in"] != "query" {
                 continue;
             }
-            let name = parameter["name"].as_str().expect("a name");
+            let mut name = parameter["name"].as_str().expect("a name").to_owned();
+            if parameter["style"] == "deepObject" {
+                name.push_str("[x]");
+            }
             let path = path.replace("{position}", "1").replace("{id}", "e1");
             // A value that no parameter of any kind but text has, so that streams end at once.
             let answer = served.send(&format!("HEAD {path}?{name}=%00"));

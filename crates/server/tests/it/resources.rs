@@ -219,6 +219,11 @@ fn one_name_may_stand_for_several() {
     assert_eq!(get(&served, "task-7").text(), "2");
     assert_eq!(get(&served, "a-b-c").text(), "3");
     assert_eq!(get(&served, "a-b%2Fc").text(), "3");
+    let unclear = served.send(
+        "POST /events\ncontent-type: application/json\n\n{\"events\":[{\"source\":\"a\",\"type\":\"t\"}],\
+         \"preconditions\":[{\"resource\":\"7\",\"revision\":null}]}",
+    );
+    assert_eq!((unclear.status, unclear.code().as_str()), (422, "unsupported-precondition"));
     served.send("DELETE /resources/issue/7");
     assert_eq!(get(&served, "7").text(), "2", "one is left");
     assert_eq!(get(&served, "nothing").code(), "resource-not-found");
@@ -332,6 +337,23 @@ fn unknown_schemas_can_be_forbidden() {
     assert_eq!(put(&served, "issue/1", "{}", "").code(), "unknown-schema");
     schema(&served, "Issue", "{}");
     assert_eq!(put(&served, "issue/1", "{}", "").status, 201);
+}
+
+#[test]
+fn a_document_grows_no_longer_than_an_event() {
+    let mut options = annal_engine::EngineOptions::default();
+    options.limits.event_bytes_max = 1_000;
+    let served = Served::with(annal_server::ServerOptions::default(), options);
+    put(&served, "note/1", "{}", "");
+    let grow = |member: &str| {
+        let patch = format!("{{\"{member}\":\"{}\"}}", "x".repeat(400));
+        merge(&served, "note/1", &patch, "")
+    };
+    assert_eq!((grow("a").status, grow("b").status), (200, 200));
+    let refused = grow("c");
+    assert_eq!((refused.status, refused.code().as_str()), (413, "document-too-large"));
+    assert_eq!(merge(&served, "note/1", "{\"a\":null}", "").status, 200);
+    assert_eq!(grow("c").status, 200, "there is room again");
 }
 
 #[test]
