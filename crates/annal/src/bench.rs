@@ -9,6 +9,7 @@ mod engine;
 mod events;
 mod grpc;
 mod http;
+mod live;
 mod load;
 mod scale;
 mod sse;
@@ -46,6 +47,8 @@ pub enum Part {
     Grpc,
     /// A thousand live streams over loopback.
     Sse,
+    /// Ten thousand idle streams, paced events, clients that come back, readers far behind.
+    Live,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
     Scale,
 }
@@ -63,6 +66,10 @@ struct Scale {
     pushed: usize,
     /// Live streams.
     streams: usize,
+    /// Streams that wait.
+    idle: usize,
+    /// So many streams, so many events a second.
+    paced: [(usize, u32); 2],
     /// Events in a log that is large.
     many: usize,
 }
@@ -76,6 +83,8 @@ impl Scale {
                 lone: 1_000,
                 pushed: 300,
                 streams: 200,
+                idle: 1_000,
+                paced: [(100, 100), (500, 20)],
                 many: 1_000_000,
             },
             false => Scale {
@@ -84,6 +93,8 @@ impl Scale {
                 lone: 5_000,
                 pushed: 2_000,
                 streams: 1_000,
+                idle: 10_000,
+                paced: [(1_000, 100), (5_000, 20)],
                 many: 10_000_000,
             },
         }
@@ -107,6 +118,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Sse) {
         sse::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Live) {
+        live::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Scale) {
         scale::measure(&scratch.path, scale.many, &mut table)?;

@@ -167,7 +167,8 @@ async fn dispatch(
     }
     let Some(engine) = shared.slot.get() else {
         discard(head, body);
-        return Err(health::starting());
+        // An `EventSource` gives up for good on an error status.
+        return stream::not_yet(shared, route, head).ok_or_else(health::starting);
     };
     match route {
         Route::Resource if matches!(head.method, Method::GET | Method::HEAD) => {

@@ -11,16 +11,24 @@ pub(crate) mod message;
 pub(crate) mod resources;
 mod snapshot;
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use annal_engine::{Engine, Order, ReadSpec};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{self, ACCEPT},
+    request::Parts,
+};
 
 use crate::{
     params::{Params, invalid},
     problem::{Code, Problem},
     read::{failed, off_the_reactor, select, wait_for_position},
     reply::Reply,
+    route::Route,
     shared::Shared,
 };
 
@@ -32,7 +40,8 @@ use self::{
     snapshot::{Events, Snapshot},
 };
 
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const MEDIA_TYPE: &str = "text/event-stream";
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
 
 /// What a request for a stream says.
 struct Request {
@@ -60,7 +69,7 @@ pub(crate) async fn open(
     let mut params = Params::parse(head.uri.query())?;
     wait_for_position(engine, &mut params, shared.options.position_wait_max).await?;
     let request = read(params, &head.headers)?;
-    if head.method == http::Method::HEAD {
+    if head.method == Method::HEAD {
         return Ok(response(Reply::none()));
     }
     let Some(place) = shared.stream_place() else {
@@ -170,9 +179,32 @@ pub(crate) fn overload(
         let detail = "as many streams are open as may be; try again in a while, or another node";
         return Err(Problem::new(Code::TooManyStreams, detail).retry_after(5));
     }
-    let body = message::busy(engine.random(), shared.streams());
+    Ok(busy(engine.random(), "streams", shared.streams(), 5))
+}
+
+/// The same while the data directory is being opened, for those who ask for a stream and do not say
+/// that they understand a status.
+pub(crate) fn not_yet(shared: &Shared, route: Route, head: &Parts) -> Option<Response<Reply>> {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(MEDIA_TYPE));
+    let streams = match route {
+        Route::Stream | Route::Connect => true,
+        Route::Events | Route::Historic => head.headers.get_all(ACCEPT).iter().any(accepts),
+        _ => false,
+    };
+    let strict =
+        || Params::parse(head.uri.query()).and_then(|mut params| params.take_flag("strict"));
+    if !streams || head.method != Method::GET || strict().unwrap_or(true) {
+        return None;
+    }
+    // There is no engine yet to ask for chance.
+    let random = RandomState::new().hash_one(());
+    Some(busy(random, "starting", shared.streams(), 1))
+}
+
+fn busy(random: u64, reason: &str, streams: usize, retry_after_s: u32) -> Response<Reply> {
+    let body = message::busy(random, reason, streams);
     let mut response = response(Reply::Whole(Some(body.into())));
     *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(5u32));
-    Ok(response)
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+    response
 }

@@ -60,7 +60,11 @@ impl Running {
         let slot = EngineSlot::new();
         slot.fill(engine.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = ServerOptions { grace: Duration::from_secs(1), ..ServerOptions::default() };
+        let options = ServerOptions {
+            grace: Duration::from_secs(1),
+            streams_max: 12_000,
+            ..ServerOptions::default()
+        };
         let server = Server::new(options, slot);
         let listeners = vec![Listener::Tcp(listener), Listener::Grpc(by_grpc)];
         let serving = runtime.spawn(server.serve(listeners, async {

@@ -6,5 +6,6 @@ mod configuration;
 mod harness;
 mod kill;
 mod python;
+mod resume;
 mod serve;
 mod shared_data;

@@ -73,10 +73,12 @@ pub(crate) fn push_id(out: &mut Vec<u8>, position: Position) {
     out.push(b'\n');
 }
 
-/// Too many streams: come back later.
-pub(super) fn busy(random: u64, streams: usize) -> Vec<u8> {
+/// Too many streams, or not ready yet: come back later.
+pub(super) fn busy(random: u64, reason: &str, streams: usize) -> Vec<u8> {
     let mut out = retry(random);
-    out.extend_from_slice(b"event: busy\ndata: {\"streams\":");
+    out.extend_from_slice(b"event: busy\ndata: {\"reason\":\"");
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\",\"streams\":");
     push_number(&mut out, streams as u64);
     out.extend_from_slice(b"}\n\n");
     out

@@ -226,6 +226,24 @@ fn too_many_streams() {
 }
 
 #[test]
+fn whoever_comes_too_early_is_told_to_come_back() {
+    let served = Served::starting(ServerOptions::default());
+    for request in [
+        "GET /events/stream",
+        "GET /api/sse/connect?clientId=ann",
+        "GET /events\naccept: text/event-stream",
+    ] {
+        let early = served.send(request);
+        assert_eq!((early.status, early.header("retry-after")), (200, Some("1")), "{request}");
+        let text = early.text();
+        assert!(text.starts_with("retry: ") && text.contains("\nevent: busy\n"), "{text}");
+    }
+    for request in ["GET /events/stream?strict=1", "GET /events"] {
+        assert_eq!(served.send(request).code(), "starting", "{request}");
+    }
+}
+
+#[test]
 fn streams_are_ended_at_shutdown() {
     let mut served = Served::new();
     served.seed(1);
