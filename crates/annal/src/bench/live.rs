@@ -37,6 +37,9 @@ const IN_FLIGHT: usize = 64;
 const PACED_FOR: Duration = Duration::from_secs(10);
 const WRITE_FOR: Duration = Duration::from_secs(5);
 
+/// Descriptors that are not clients.
+const OTHER_FILES: usize = 200;
+
 /// Readers far behind.
 const BEHIND: usize = 100;
 
@@ -45,7 +48,9 @@ const RESUMES: usize = 50;
 
 /// Measures and adds rows.
 pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
-    open_files::raise();
+    // Every client takes two descriptors here, one at each end.
+    let idle_max = open_files::raise().saturating_sub(OTHER_FILES) / 2;
+    let scale = Scale { idle: scale.idle.min(idle_max), ..scale };
     idle(&dir.join("idle"), scale.idle, table)?;
     for (clients, per_second) in scale.paced {
         paced(&dir.join("paced"), clients, per_second, table)?;
