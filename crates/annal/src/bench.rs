@@ -9,6 +9,7 @@ mod engine;
 mod events;
 mod grpc;
 mod http;
+mod live;
 mod load;
 mod resources;
 mod scale;
@@ -55,6 +56,8 @@ pub enum Part {
     Search,
     /// Deliveries to a local endpoint.
     Webhook,
+    /// Ten thousand idle streams, paced events, clients that come back, readers far behind.
+    Live,
     /// Ten million events (a million with --quick): memory, disk, start, scattered reads.
     Scale,
 }
@@ -72,6 +75,10 @@ struct Scale {
     pushed: usize,
     /// Live streams.
     streams: usize,
+    /// Streams that wait.
+    idle: usize,
+    /// So many streams, so many events a second.
+    paced: [(usize, u32); 2],
     /// Events in a log that is large.
     many: usize,
     /// Documents that are searched.
@@ -87,6 +94,8 @@ impl Scale {
                 lone: 1_000,
                 pushed: 300,
                 streams: 200,
+                idle: 1_000,
+                paced: [(100, 100), (500, 20)],
                 many: 1_000_000,
                 documents: 20_000,
             },
@@ -96,6 +105,8 @@ impl Scale {
                 lone: 5_000,
                 pushed: 2_000,
                 streams: 1_000,
+                idle: 10_000,
+                paced: [(1_000, 100), (5_000, 20)],
                 many: 10_000_000,
                 documents: 200_000,
             },
@@ -129,6 +140,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Webhook) {
         webhook::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Live) {
+        live::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Scale) {
         scale::measure(&scratch.path, scale.many, &mut table)?;

@@ -5,8 +5,11 @@
 //! world stood, and nothing is ever there twice. The world itself is a function of its seed:
 //! [`world::World`] brings forth the same events in the same order every time.
 
+mod switch;
 mod texts;
 pub mod world;
+
+pub use switch::Switch;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -15,7 +18,7 @@ use std::{
 };
 
 use annal_engine::{Append, Engine};
-use annal_event::{Data, Encoded, Event, Timestamp};
+use annal_event::{Data, Encoded, Event, RealtimeMessage, Recipient, Timestamp};
 use anyhow::Context;
 
 use world::{Change, World};
@@ -31,6 +34,9 @@ pub const BURST: u64 = 60;
 
 /// The time that history covers.
 const FORTNIGHT: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Every so many events realtime clients hear of one.
+const NOTIFY_EVERY: u64 = 5;
 
 /// Every installation lives in the same world.
 const SEED: u64 = 0x000A_11A1;
@@ -92,6 +98,16 @@ impl Demo {
         let change = next.next(self.engine.now());
         let mut events = Encoded::default();
         events.push(&event(&change));
+        if next.number().is_multiple_of(NOTIFY_EVERY) {
+            let data =
+                format!(r#"{{"message":"{} has changed","severity":"info"}}"#, change.subject);
+            let message = RealtimeMessage {
+                to: Recipient::Everybody,
+                ty: "notification".into(),
+                data: Some(&data),
+            };
+            events.push(&message.to_event(format!("{}-told", change.id), self.engine.now()));
+        }
         let ticket = self.engine.append(Append::of(events))?;
         ticket.wait().context("an event of the demo was refused")?;
         // Only now: what was not stored is tried again.

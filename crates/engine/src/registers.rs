@@ -1,5 +1,5 @@
 //! Registers: small values beside the log that are overwritten often, or that nobody may read: how
-//! far a consumer has come, its secrets. One file, to which every change is appended; written anew
+//! far a consumer or a realtime client has come, secrets. One file, to which every change is appended; written anew
 //! once most of it is out of date (`docs/file-format.md`).
 //!
 //! Invariants:
@@ -34,6 +34,9 @@ const NAME_BYTES_MAX: usize = 255;
 const PUT: u8 = 1;
 const REMOVED: u8 = 0;
 
+/// Registers that there may be.
+const REGISTERS_MAX: usize = 200_000;
+
 /// What the names of registers of consumers begin with.
 const CONSUMER: &str = "consumer/";
 
@@ -45,6 +48,14 @@ pub fn progress_register(consumer: &str) -> String {
 /// The register that holds what is secret about a consumer.
 pub fn keys_register(consumer: &str) -> String {
     format!("{CONSUMER}{consumer}/keys")
+}
+
+/// What the names of registers of realtime clients begin with.
+const CLIENT: &str = "client/";
+
+/// The register that says what a realtime client has processed.
+pub fn client_register(client: &str) -> String {
+    format!("{CLIENT}{client}")
 }
 
 /// The consumer that a register is about.
@@ -92,25 +103,61 @@ impl Registers {
         self.inner.lock().values.get(name).cloned()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.inner.lock().values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The names of all registers.
     pub fn names(&self) -> Vec<String> {
         self.inner.lock().values.keys().map(|name| name.to_string()).collect()
     }
 
+    /// Forgets registers of realtime clients, by their values.
+    pub fn retain_clients(&self, stays: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let of_client = |entry: &(&Box<str>, &Arc<[u8]>)| entry.0.starts_with(CLIENT);
+        let all = inner.values.iter().filter(of_client);
+        let gone: Vec<_> =
+            all.filter(|(_, value)| !stays(value)).map(|(name, _)| name.clone()).collect();
+        gone.iter().try_for_each(|name| self.forget(&mut inner, name))
+    }
+
     /// Gives a register a value. Written when this returns; a machine that loses power may forget
     /// it until the next [`Registers::sync`].
     pub fn put(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        self.set(&mut self.inner.lock(), name, value)
+    }
+
+    /// As [`Registers::put`], unless the register has a greater value, as bytes compare (so numbers
+    /// stand in it big-endian).
+    pub fn raise(&self, name: &str, value: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        match inner.values.get(name) {
+            Some(have) if **have >= *value => Ok(()),
+            _ => self.set(&mut inner, name, value),
+        }
+    }
+
+    fn set(&self, inner: &mut Inner, name: &str, value: &[u8]) -> io::Result<()> {
         if name.len() > NAME_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the register is too large"));
         }
-        let mut inner = self.inner.lock();
-        self.append(&mut inner, &record(PUT, name, value))?;
+        if inner.values.len() >= REGISTERS_MAX && !inner.values.contains_key(name) {
+            return Err(io::Error::other("there are as many registers as may be"));
+        }
+        self.append(inner, &record(PUT, name, value))?;
         let size = record_bytes(name, value);
         let old = inner.values.insert(name.into(), value.into());
         inner.live += size;
         inner.live -= old.map_or(0, |old| record_bytes(name, &old));
         // The value is written; that the file stays as long as it is harms nobody.
-        if let Err(error) = self.rewrite_if_stale(&mut inner) {
+        if let Err(error) = self.rewrite_if_stale(inner) {
             tracing::warn!(%error, "registers could not be written anew; trying again later");
             inner.rewrite_after = inner.end + REWRITE_BYTES;
         }
@@ -119,9 +166,12 @@ impl Registers {
 
     /// Forgets a register.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        let mut inner = self.inner.lock();
+        self.forget(&mut self.inner.lock(), name)
+    }
+
+    fn forget(&self, inner: &mut Inner, name: &str) -> io::Result<()> {
         let Some(old) = inner.values.get(name).cloned() else { return Ok(()) };
-        self.append(&mut inner, &record(REMOVED, name, &[]))?;
+        self.append(inner, &record(REMOVED, name, &[]))?;
         inner.values.remove(name);
         inner.live -= record_bytes(name, &old);
         Ok(())
@@ -291,6 +341,10 @@ mod tests {
             registers.put("a", b"three").expect("put");
             registers.remove("b").expect("removed");
             registers.remove("c").expect("removed");
+            registers.raise(&client_register("x"), &[2]).expect("raised");
+            registers.raise(&client_register("x"), &[1]).expect("left");
+            assert_eq!(registers.get(&client_register("x")).as_deref(), Some(&[2][..]));
+            registers.retain_clients(|value| value != [2]).expect("forgotten");
             registers.close().expect("synced");
             assert!(registers.put("a", b"late").is_err(), "another may have the file by now");
         }

@@ -3,7 +3,7 @@
 use annal_event::{Commit, CommitOutcome, Position, ResourceKey, StoredEvent, Timestamp};
 use annal_projection::{
     index::Order,
-    resources::{Document, List, ListSpec, Lookup},
+    resources::{Document, List, ListSpec, Lookup, Resource},
 };
 
 use crate::read::{ReadError, View};
@@ -45,6 +45,26 @@ pub struct ResourceHistory {
     pub changes: Vec<ResourceChange>,
     /// Whether there are more after these.
     pub more: bool,
+}
+
+/// A part of all resources as they were at a position, in order of key.
+#[derive(Clone, Debug, Default)]
+pub struct ResourcesAt {
+    /// Those that existed then.
+    pub resources: Vec<ResourceAt>,
+    /// The last key that was looked at, to go on after; `None`: that was all.
+    pub next: Option<ResourceKey<'static>>,
+}
+
+/// A resource as it was at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceAt {
+    /// Its key.
+    pub key: ResourceKey<'static>,
+    /// Position of its last change until then.
+    pub revision: Position,
+    /// The document, compact JSON.
+    pub text: String,
 }
 
 /// A document that commits are applied to, one after the other.
@@ -104,6 +124,39 @@ impl View {
             None if fold.made => Past::Deleted,
             None => Past::Unmade,
         })
+    }
+
+    /// A part of all resources as they were right after the event at a position, whatever has
+    /// changed since: after a key, at most `limit` looked at, about `bytes_max` of documents. Holds
+    /// on to nothing between two parts.
+    pub fn resources_at(
+        &self,
+        at: Position,
+        after: Option<&ResourceKey<'_>>,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<ResourcesAt, ReadError> {
+        let rows = self.resources().view(self.head());
+        let (found, more) = self.resources().after(&rows, after, limit, bytes_max)?;
+        drop(rows);
+        let next = found.last().filter(|_| more).map(|last| last.key.clone());
+        let mut part = ResourcesAt { resources: Vec::with_capacity(found.len()), next };
+        for Resource { key, document } in found {
+            let then = match document.revision() {
+                revision if revision > at => self.resource_at(&key, at)?,
+                revision => match document.text() {
+                    Some(text) => {
+                        let text = text.to_owned();
+                        Past::Document { revision, recorded: document.recorded(), text }
+                    }
+                    None => Past::Deleted,
+                },
+            };
+            if let Past::Document { revision, text, .. } = then {
+                part.resources.push(ResourceAt { key, revision, text });
+            }
+        }
+        Ok(part)
     }
 
     /// The changes of a resource after a position, at most `limit`, about `bytes_max` of documents

@@ -36,7 +36,7 @@ pub(crate) use system::{parse_deletion, write_deletion};
 pub use text::Text;
 pub use tree::{Json, JsonError};
 pub(crate) use write::{push_compact, same_tokens};
-pub use write::{write_event, write_event_sse, write_string};
+pub use write::{write_event, write_event_sse, write_json_sse, write_string};
 
 use crate::{Event, Precondition, Timestamp};
 

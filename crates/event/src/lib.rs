@@ -25,6 +25,7 @@ mod position;
 mod precondition;
 pub mod proto;
 mod query;
+mod realtime;
 mod rfc3339;
 mod system;
 mod time;
@@ -51,6 +52,7 @@ pub use limits::Limits;
 pub use position::{ParsePositionError, Position};
 pub use precondition::{Actual, Comparison, Precondition, SubjectCheck};
 pub use query::{Pattern, Query, Selector};
+pub use realtime::{REALTIME_MESSAGE, REALTIME_SOURCE, REALTIME_TOPIC, RealtimeMessage, Recipient};
 pub use system::{
     Deletion, SCHEMA_DELETED, SCHEMA_PUT, SUBJECT_DELETED, SYSTEM_SOURCE, SchemaEvent,
     TOPIC_CHANGED, TOPIC_CREATED, TopicEvent,

@@ -7,6 +7,7 @@
 //!            ├ stream   server-sent events                 ◀─ subscription
 //!            ├ consumers who is sent what, by webhook      ─▶ engine
 //!            ├ webhook  deliveries out                      ◀─ subscription
+//!            ├ realtime messages to clients, and their checkpoints
 //!            ├ grpc     the same by gRPC, health, reflection
 //!            └ eventsdb what clients of Events-DB ask, by REST or gRPC
 //! ```
@@ -18,6 +19,7 @@
 mod append;
 mod consumers;
 mod cors;
+mod demo;
 mod eventsdb;
 mod flow;
 mod grpc;
@@ -34,6 +36,7 @@ mod percent;
 mod problem;
 mod query;
 mod read;
+mod realtime;
 mod reply;
 mod resources;
 mod route;
@@ -46,6 +49,7 @@ mod topics;
 mod webhook;
 mod wire;
 
+pub use demo::{Demo, DemoStatus};
 pub use options::ServerOptions;
 pub use pages::OPENAPI;
 pub use problem::Code;

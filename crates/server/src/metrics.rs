@@ -47,7 +47,7 @@ impl Operation {
             Route::Events if posts => Operation::Append,
             Route::Events | Route::Historic => Operation::Read,
             Route::Get | Route::At | Route::AtData | Route::Event => Operation::Get,
-            Route::Stream => Operation::Stream,
+            Route::Stream | Route::Connect => Operation::Stream,
             _ => Operation::Other,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{CallbackRules, Resolve, SystemResolver};
+use crate::{CallbackRules, Demo, Resolve, SystemResolver};
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -35,6 +35,8 @@ pub struct ServerOptions {
     pub body_idle_timeout: Duration,
     /// How long an idle stream goes without a heartbeat.
     pub heartbeat_every: Duration,
+    /// How old a message to realtime clients may be and still be handed out.
+    pub realtime_retention: Duration,
     /// How long a request with `min_position` waits.
     pub position_wait_max: Duration,
     /// How long a query waits for search to see what was appended before it, and for its turn.
@@ -45,6 +47,8 @@ pub struct ServerOptions {
     pub callbacks: CallbackRules,
     /// Finds the addresses that webhooks go to.
     pub resolver: Arc<dyn Resolve>,
+    /// The world behind `/api/demo/…`, if there is one.
+    pub demo: Option<Arc<dyn Demo>>,
     /// How long requests and streams get to finish at shutdown.
     pub grace: Duration,
 }
@@ -65,11 +69,13 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             heartbeat_every: Duration::from_secs(15),
+            realtime_retention: Duration::from_secs(24 * 3_600),
             position_wait_max: Duration::from_secs(10),
             search_wait_max: Duration::from_secs(5),
             consumers_max: 1_000,
             callbacks: CallbackRules::default(),
             resolver: Arc::new(SystemResolver::default()),
+            demo: None,
             grace: Duration::from_secs(10),
         }
     }

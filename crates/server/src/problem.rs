@@ -68,12 +68,12 @@ codes! {
     CallbackRefused = "callback-refused", 400, "The callback may not be called";
     /// An endpoint that does not say that it wants deliveries.
     CallbackNotValidated = "callback-not-validated", 400, "The endpoint does not agree to deliveries";
-    /// Such a snapshot is not available.
-    UnsupportedSnapshot = "unsupported-snapshot", 400, "This kind of snapshot is not available";
     /// A patch that is none.
     InvalidPatch = "invalid-patch", 400, "The patch cannot be read";
     /// What is asked of a topic has another form than the documented one.
     InvalidTopic = "invalid-topic", 400, "The topic cannot be read";
+    /// A message to realtime clients, or a checkpoint of one, that is not what it should be.
+    InvalidMessage = "invalid-message", 400, "The message is not what this route takes";
     /// No such route.
     NotFound = "not-found", 404, "There is nothing at this path";
     /// No such event.
@@ -86,6 +86,8 @@ codes! {
     TopicNotFound = "topic-not-found", 404, "There is no such topic";
     /// No such consumer.
     ConsumerNotFound = "consumer-not-found", 404, "There is no such consumer";
+    /// A client that has set no checkpoint.
+    CheckpointNotFound = "checkpoint-not-found", 404, "There is no such checkpoint";
     /// No such tenant.
     TenantNotFound = "tenant-not-found", 404, "There is no such tenant";
     /// The route exists, but not with this method.
@@ -148,6 +150,8 @@ codes! {
     TooManyClients = "too-many-clients", 429, "There are too many clients";
     /// More consumers than there may be.
     TooManyConsumers = "too-many-consumers", 429, "There are too many consumers";
+    /// More checkpoints than there is room for.
+    TooManyCheckpoints = "too-many-checkpoints", 429, "There are too many checkpoints";
     /// The headers are larger than they may be.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// Something that should not happen did.

@@ -84,6 +84,30 @@ pub enum Route {
     DeadLetters,
     /// That is to be delivered after all.
     Redrive,
+    /// A realtime client's stream.
+    Connect,
+    /// A message to all realtime clients.
+    Broadcast,
+    /// A message to one of them.
+    Send,
+    /// A notification to all.
+    Notification,
+    /// An alert to all.
+    Alert,
+    /// News of an entity to all.
+    DataUpdate,
+    /// Setting a client's checkpoint.
+    Checkpoint,
+    /// A client's checkpoint.
+    CheckpointOf,
+    /// The clients that are connected.
+    Clients,
+    /// Starting the demo.
+    DemoStart,
+    /// Stopping it.
+    DemoStop,
+    /// What it is doing.
+    DemoStatus,
 }
 
 /// Routes with their paths and methods (`HEAD` goes with `GET`, `OPTIONS` with all).
@@ -128,6 +152,18 @@ pub const ROUTES: &[(Route, &str, &[Method])] = &[
     (Route::SecretRotate, "/consumers/{id}/secret/rotate", &[Method::POST]),
     (Route::DeadLetters, "/consumers/{id}/dead-letters", &[Method::GET]),
     (Route::Redrive, "/consumers/{id}/dead-letters/redrive", &[Method::POST]),
+    (Route::Connect, "/api/sse/connect", &[Method::GET]),
+    (Route::Broadcast, "/api/sse/broadcast", &[Method::POST]),
+    (Route::Send, "/api/sse/send/{clientId}", &[Method::POST]),
+    (Route::Notification, "/api/sse/notification", &[Method::POST]),
+    (Route::Alert, "/api/sse/alert", &[Method::POST]),
+    (Route::DataUpdate, "/api/sse/data-update", &[Method::POST]),
+    (Route::Checkpoint, "/api/sse/checkpoint", &[Method::POST]),
+    (Route::CheckpointOf, "/api/sse/checkpoint/{clientId}", &[Method::GET]),
+    (Route::Clients, "/api/sse/clients", &[Method::GET]),
+    (Route::DemoStart, "/api/demo/start", &[Method::POST]),
+    (Route::DemoStop, "/api/demo/stop", &[Method::POST]),
+    (Route::DemoStatus, "/api/demo/status", &[Method::GET]),
 ];
 
 impl Route {
@@ -204,6 +240,12 @@ pub(crate) fn find(path: &str) -> Result<Matched<'_>, Problem> {
     }
     if let Some(rest) = path.strip_prefix("/consumers/") {
         return consumer(path, rest);
+    }
+    if let Some(client) = path.strip_prefix("/api/sse/send/") {
+        return with_value(Route::Send, path, client);
+    }
+    if let Some(client) = path.strip_prefix("/api/sse/checkpoint/") {
+        return with_value(Route::CheckpointOf, path, client);
     }
     let Some(rest) = path.strip_prefix("/events/") else {
         let fixed = ROUTES.iter().find(|row| row.1 == path && !path.contains('{'));

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use crate::{
     append, consumers, cors,
+    demo::{self, Order},
     flow::Flow,
     health,
     intake::drain,
@@ -19,6 +20,10 @@ use crate::{
     problem::{Code, Problem},
     query,
     read::{catalog, one, page},
+    realtime::{
+        checkpoint, connect, presence,
+        publish::{self, Kind},
+    },
     reply::{self, Reply},
     resources,
     route::{self, Matched, Route},
@@ -163,7 +168,8 @@ async fn dispatch(
     }
     let Some(engine) = shared.slot.get() else {
         discard(head, body);
-        return Err(health::starting());
+        // An `EventSource` gives up for good on an error status.
+        return stream::not_yet(shared, route, head).ok_or_else(health::starting);
     };
     match route {
         Route::Resource if matches!(head.method, Method::GET | Method::HEAD) => {
@@ -189,11 +195,44 @@ async fn dispatch(
             let change = topics::write::change(shared, engine, head, &matched.value, body);
             return Box::pin(change).await;
         }
+        Route::Broadcast
+        | Route::Send
+        | Route::Notification
+        | Route::Alert
+        | Route::DataUpdate
+        | Route::Checkpoint
+        | Route::DemoStart
+        | Route::DemoStop
+        | Route::DemoStatus => {
+            return Box::pin(realtime(shared, engine, head, matched, body)).await;
+        }
         _ => {}
     }
     discard(head, body);
     // Boxed, because a connection keeps room for the largest future it may run.
     Box::pin(look(shared, engine, head, matched)).await
+}
+
+/// Messages to realtime clients, and the demo.
+async fn realtime(
+    shared: &Arc<Shared>,
+    engine: &Engine,
+    head: &Parts,
+    matched: &Matched<'_>,
+    body: Incoming,
+) -> Result<Response<Reply>, Problem> {
+    let kind = match matched.route {
+        Route::Send => Kind::Send(&matched.value),
+        Route::Notification => Kind::Notification,
+        Route::Alert => Kind::Alert,
+        Route::DataUpdate => Kind::DataUpdate,
+        Route::Checkpoint => return checkpoint::set(shared, engine, head, body).await,
+        Route::DemoStart => return demo::order(shared, engine, head, Order::Start, body).await,
+        Route::DemoStop => return demo::order(shared, engine, head, Order::Stop, body).await,
+        Route::DemoStatus => return demo::order(shared, engine, head, Order::Status, body).await,
+        _ => Kind::Broadcast,
+    };
+    publish::publish(shared, engine, head, kind, body).await
 }
 
 /// Everything that needs no body.
@@ -206,6 +245,9 @@ async fn look(
     match matched.route {
         Route::Events | Route::Historic => page::read(shared, engine, head).await,
         Route::Stream => stream::open(shared, engine, head).await,
+        Route::Connect => connect::connect(shared, engine, head).await,
+        Route::CheckpointOf => checkpoint::get(engine, head, &matched.value),
+        Route::Clients => presence::list(shared, engine, head),
         Route::Get => one::get_by_parameter(shared, engine, head).await,
         Route::At => one::at(shared, engine, head, &matched.value).await,
         Route::AtData => one::data(shared, engine, head, &matched.value).await,
@@ -240,7 +282,18 @@ async fn look(
         | Route::ConsumerSeek
         | Route::SecretRotate
         | Route::DeadLetters
-        | Route::Redrive => Err(Problem::new(Code::Internal, "this route is answered elsewhere")),
+        | Route::Redrive
+        | Route::Broadcast
+        | Route::Send
+        | Route::Notification
+        | Route::Alert
+        | Route::DataUpdate
+        | Route::Checkpoint
+        | Route::DemoStart
+        | Route::DemoStop
+        | Route::DemoStatus => {
+            Err(Problem::new(Code::Internal, "this route is answered elsewhere"))
+        }
     }
 }
 

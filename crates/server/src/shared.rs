@@ -3,19 +3,23 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use annal_engine::{Engine, EventSource};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::{
     ServerOptions,
     eventsdb::Clients,
     metrics::Metrics,
     problem::{Code, Problem},
+    realtime::{presence::Presence, recent::Recent},
     stream::audience::Audiences,
     webhook::{Webhooks, net::NetSender},
 };
@@ -36,6 +40,9 @@ const SPOOLED_MAX: usize = 2;
 const LARGE_SHARES: usize = 2_048;
 const LARGE_SHARE_BYTES: usize = 64 * 1024;
 const LARGE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// At shutdown streams end one after the other, on average so far apart.
+const DRAIN_PER_STREAM: Duration = Duration::from_micros(200);
 
 /// Readers that may be at the disk at a time: they share it with the writer.
 const READERS_MAX: usize = 2;
@@ -88,7 +95,18 @@ pub(crate) struct Shared {
     searches: Arc<Semaphore>,
     held_bytes: AtomicUsize,
     streams: AtomicUsize,
-    stopping: AtomicBool,
+    /// Realtime clients that are connected, and what they were told last.
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) recent: Recent,
+    drain: OnceLock<Drain>,
+}
+
+/// When live streams end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drain {
+    pub(crate) begun: Instant,
+    /// They end within this time, each when it likes.
+    pub(crate) window: Duration,
 }
 
 impl Shared {
@@ -106,7 +124,9 @@ impl Shared {
             clients: Clients::default(),
             stopped: Arc::default(),
             streams: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
+            presence: Arc::default(),
+            recent: Recent::default(),
+            drain: OnceLock::new(),
             metrics: Metrics::default(),
             audiences: Audiences::default(),
             options,
@@ -201,12 +221,20 @@ impl Shared {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Relaxed)
+        self.drain.get().is_some()
+    }
+
+    /// When live streams end, once the server stops.
+    pub(crate) fn drain(&self) -> Option<&Drain> {
+        self.drain.get()
     }
 
     /// Tells live streams to end.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Relaxed);
+        let streams = u32::try_from(self.streams()).unwrap_or(u32::MAX);
+        let window = DRAIN_PER_STREAM.saturating_mul(streams.saturating_sub(1));
+        let window = window.min(self.options.grace / 2);
+        let _ = self.drain.set(Drain { begun: Instant::now(), window });
         self.stopped.notify_waiters();
         if let Some(engine) = self.slot.get() {
             engine.view().bell().ring_all();

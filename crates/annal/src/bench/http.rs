@@ -61,8 +61,12 @@ impl Running {
         slot.fill(engine.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let callbacks = CallbackRules { loopback: true, ..CallbackRules::default() };
-        let options =
-            ServerOptions { callbacks, grace: Duration::from_secs(1), ..ServerOptions::default() };
+        let options = ServerOptions {
+            callbacks,
+            grace: Duration::from_secs(1),
+            streams_max: 12_000,
+            ..ServerOptions::default()
+        };
         let server = Server::new(options, slot);
         let listeners = vec![Listener::Tcp(listener), Listener::Grpc(by_grpc)];
         let serving = runtime.spawn(server.serve(listeners, async {

@@ -153,7 +153,7 @@ fn size_of(dir: &Path) -> anyhow::Result<u64> {
 }
 
 /// Resident memory in bytes, where the system tells.
-fn resident() -> Option<u64> {
+pub(super) fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

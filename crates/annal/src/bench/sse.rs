@@ -31,7 +31,7 @@ use super::{
 use crate::open_files;
 
 /// Begins every message of either stream.
-const MARK: &[u8] = b"event: delta";
+pub(super) const MARK: &[u8] = b"event: delta";
 
 /// Messages pushed at a time.
 const PUSH: usize = 20;
@@ -107,15 +107,15 @@ fn deliver(
 type Clients = Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>;
 
 /// Hands each message to every connection, and no more.
-struct Bare {
-    address: SocketAddr,
+pub(super) struct Bare {
+    pub(super) address: SocketAddr,
     clients: Clients,
     message: Bytes,
     _runtime: Runtime,
 }
 
 impl Bare {
-    fn start(clients: usize) -> anyhow::Result<Bare> {
+    pub(super) fn start(clients: usize) -> anyhow::Result<Bare> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
@@ -123,6 +123,15 @@ impl Bare {
         let message = format!("event: delta\nid: 1\ndata: {}\n\n", events::line("bare", 1));
         runtime.spawn(accept(listener, Arc::clone(&senders)));
         Ok(Bare { address, clients: senders, message: message.into(), _runtime: runtime })
+    }
+
+    /// One message to everybody.
+    pub(super) fn push_one(&self) -> anyhow::Result<()> {
+        let clients = self.clients.lock().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+        for client in clients.iter() {
+            client.blocking_send(self.message.clone())?;
+        }
+        Ok(())
     }
 
     fn push(&self) -> anyhow::Result<()> {

@@ -23,6 +23,7 @@ impl Figure {
             Figure::Time(time) if time.as_millis() >= 10 => format!("{} ms", time.as_millis()),
             Figure::Time(time) => format!("{:.0} µs", time.as_secs_f64() * 1e6),
             Figure::Share(share) => format!("{share:.2} ×"),
+            Figure::Bytes(bytes) if bytes < 1 << 20 => format!("{:.1} KiB", bytes as f64 / 1024.0),
             Figure::Bytes(bytes) => format!("{} MiB", bytes >> 20),
         }
     }

@@ -33,11 +33,3 @@ pub(crate) fn run(setting: &Setting, args: &RepairArgs) -> anyhow::Result<()> {
     println!("the log ends at position {}", cut.head);
     Ok(())
 }
-
-/// What was not there is gone as well.
-fn there_or_not(gone: std::io::Result<()>) -> std::io::Result<()> {
-    match gone {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}

@@ -11,17 +11,13 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
 use annal_engine::{Engine, EngineOptions};
-use annal_server::{CallbackRules, EngineSlot, Listener, Server, ServerOptions};
+use annal_server::{CallbackRules, Demo, EngineSlot, Listener, Server, ServerOptions};
 use annal_storage::{DirLock, LockError};
 use anyhow::{Context, anyhow, bail};
 use tokio::{
@@ -32,7 +28,7 @@ use tokio::{
 use crate::{
     cli::{Setting, Usage},
     config::{DEFAULT_PORT, Settings},
-    demo::Demo,
+    demo::Switch,
     open_files, target,
 };
 
@@ -169,7 +165,12 @@ async fn serve(
     let mut signals = Signals::new()?;
     let slot = EngineSlot::new();
     let (stop, stopped) = watch::channel(false);
-    let server = Server::new(server_options(settings, dir, place), slot.clone());
+    let demo = Arc::new(Switch::new(&place.base_url, settings.demo_interval()));
+    let options_of_server = ServerOptions {
+        demo: Some(Arc::clone(&demo) as Arc<dyn Demo>),
+        ..server_options(settings, dir, place)
+    };
+    let server = Server::new(options_of_server, slot.clone());
     let listeners = doors.listeners()?;
     let until = wait_for(stopped);
     let serving = tokio::spawn(server.serve(listeners, until));
@@ -188,7 +189,7 @@ async fn serve(
     };
     let engine = opened.with_context(|| target::cannot_open(dir))?;
     clear_spool(dir).context("cannot clear the directory of temporary files")?;
-    let running = Running::start(engine, settings, place)?;
+    let running = Running::start(engine, settings, place, demo)?;
     slot.fill(running.engine.clone());
     banner::print(settings, place, dir, &running.engine);
 
@@ -199,7 +200,8 @@ async fn serve(
         eprintln!("ended at once; the log is recovered at the next start");
         process::exit(1);
     });
-    running.stopping.store(true, Relaxed);
+    let demo = Arc::clone(&running.demo);
+    tokio::task::spawn_blocking(move || demo.stop());
     let _ = stop.send(true);
     serving.await.context("the server ended badly")?;
     Ok(Some(running))
@@ -248,23 +250,22 @@ fn server_options(settings: &Settings, dir: &Path, place: &Place) -> ServerOptio
 /// What has to be ended in order.
 struct Running {
     engine: Engine,
-    demo: Option<thread::JoinHandle<()>>,
-    stopping: Arc<AtomicBool>,
+    demo: Arc<Switch>,
 }
 
 impl Running {
-    fn start(engine: Engine, settings: &Settings, place: &Place) -> anyhow::Result<Running> {
+    fn start(
+        engine: Engine,
+        settings: &Settings,
+        place: &Place,
+        demo: Arc<Switch>,
+    ) -> anyhow::Result<Running> {
         // Commands that find the directory taken read this.
         engine.announce(&place.local_url).context("cannot write the lock file")?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let demo = settings.demo().then(|| {
-            let demo = Demo::begin(engine.clone(), &place.base_url)?;
-            let (interval, stopping) = (settings.demo_interval(), Arc::clone(&stopping));
-            let thread = thread::Builder::new().name("annal-demo".to_owned());
-            anyhow::Ok(thread.spawn(move || demo.run(interval, &stopping))?)
-        });
-        let demo = demo.transpose().context("the demo cannot begin")?;
-        Ok(Running { engine, demo, stopping })
+        if settings.demo() {
+            demo.start(&engine, None).map_err(anyhow::Error::msg)?;
+        }
+        Ok(Running { engine, demo })
     }
 }
 
@@ -273,9 +274,7 @@ fn close(running: Option<Running>) -> anyhow::Result<()> {
     let Some(running) = running else { return Ok(()) };
     let (done, told) = mpsc::channel();
     thread::spawn(move || {
-        if running.demo.is_some_and(|demo| demo.join().is_err()) {
-            tracing::error!("the demo had panicked");
-        }
+        running.demo.stop();
         running.engine.shutdown();
         // Nobody listens any more once the time is over.
         let _ = done.send(());

@@ -115,6 +115,11 @@ impl World {
         }
     }
 
+    /// How many events it has brought forth.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The next thing that happens, dated `time`.
     pub fn next(&mut self, time: Timestamp) -> Change {
         self.number += 1;

@@ -6,6 +6,7 @@ mod configuration;
 mod harness;
 mod kill;
 mod python;
+mod resume;
 mod search;
 mod serve;
 mod shared_data;

@@ -1,5 +1,6 @@
 //! The engine as its users see it: threads, a real directory, real time.
 
+mod live;
 mod resources;
 mod search;
 mod topics;

@@ -54,6 +54,13 @@ pub fn write_event_sse(
     escape_line_separators(out, start);
 }
 
+/// Appends text known to be JSON as one line, as [`write_event_sse`] writes the data of an event.
+pub fn write_json_sse(out: &mut Vec<u8>, json: &str) {
+    let start = out.len();
+    write_compact(out, json);
+    escape_line_separators(out, start);
+}
+
 /// Appends a JSON string literal.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();

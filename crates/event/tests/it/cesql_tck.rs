@@ -1,6 +1,8 @@
 //! The test kit of CESQL, read from its own files: every case, on an event and on its record.
 
-use std::{collections::BTreeMap, fs};
+pub(crate) mod cases;
+
+use std::fs;
 
 use annal_event::{
     Event, Filter,
@@ -8,83 +10,10 @@ use annal_event::{
     json, proto,
 };
 
+use self::cases::{Case, Scalar, cases};
 use crate::shared::vectors;
 
-/// A scalar of YAML: what it says, and whether it stood in quotes.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Scalar {
-    text: String,
-    quoted: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Case {
-    name: String,
-    expression: String,
-    result: Option<Scalar>,
-    error: Option<String>,
-    event: Option<BTreeMap<String, Scalar>>,
-    overrides: BTreeMap<String, Scalar>,
-}
-
-fn scalar(text: &str) -> Scalar {
-    let text = text.trim();
-    let within = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    if let Some(single) = within('\'') {
-        return Scalar { text: single.replace("''", "'"), quoted: true };
-    }
-    if within('"').is_some() {
-        // The escapes that these files have in double quotes are those of JSON.
-        let text = serde_json::from_str(text).expect("a scalar in double quotes");
-        return Scalar { text, quoted: true };
-    }
-    Scalar { text: text.to_owned(), quoted: false }
-}
-
-/// The cases of one file, in the small part of YAML that the test kit uses. An expression is its
-/// text, also where YAML would make a number or a Boolean of it.
-fn cases(file: &str) -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    let mut in_event = false;
-    for line in file.lines().filter(|line| !line.trim().is_empty()) {
-        let (name, value) = line.trim().split_once(':').expect("name: value");
-        let indent = line.len() - line.trim_start().len();
-        if let Some(case_name) = line.strip_prefix("  - name:") {
-            cases.push(Case { name: case_name.trim().to_owned(), ..Case::default() });
-            continue;
-        }
-        let Some(case) = cases.last_mut() else { continue };
-        match (indent, name) {
-            (4, "expression") => case.expression = scalar(value).text,
-            (4, "result") => case.result = Some(scalar(value)),
-            (4, "error") => case.error = Some(scalar(value).text),
-            (4, "event") => (in_event, case.event) = (true, Some(BTreeMap::new())),
-            (4, "eventOverrides") => in_event = false,
-            (6, _) => {
-                let attributes = match &mut case.event {
-                    Some(attributes) if in_event => attributes,
-                    _ => &mut case.overrides,
-                };
-                attributes.insert(name.to_owned(), scalar(value));
-            }
-            _ => panic!("{line:?} is not understood"),
-        }
-    }
-    cases
-}
-
 impl Case {
-    fn event_json(&self) -> String {
-        let mut event = self.event.clone().unwrap_or_else(|| {
-            ["id", "source", "type"].map(|name| (name.to_owned(), scalar("any"))).into()
-        });
-        event.insert("specversion".into(), scalar("\"1.0\""));
-        event.extend(self.overrides.clone());
-        let members: serde_json::Map<_, _> =
-            event.iter().map(|(name, scalar)| (name.clone(), scalar.json())).collect();
-        serde_json::Value::Object(members).to_string()
-    }
-
     fn check(&self, event: &Event<'_>, record: &[u8]) {
         if self.error.as_deref() == Some("parse") {
             let error = Expression::compile(&self.expression).expect_err("it is no expression");
@@ -101,7 +30,7 @@ impl Case {
             assert_eq!(failure.as_ref().map(kind), self.error.as_deref());
         }
         let filter = Filter::expression(&self.expression).expect("a filter");
-        let passes = self.error.is_none() && self.result == Some(scalar("true"));
+        let passes = self.passes();
         assert_eq!(filter.matches(event), Ok(passes));
         assert_eq!(filter.matches(&record), Ok(passes));
         assert!(!passes || filter.selector_hint().matches(event));
@@ -109,11 +38,6 @@ impl Case {
 }
 
 impl Scalar {
-    fn json(&self) -> serde_json::Value {
-        let plain = (!self.quoted).then(|| serde_json::from_str(&self.text).ok()).flatten();
-        plain.unwrap_or_else(|| self.text.clone().into())
-    }
-
     /// The type of a result, and its text.
     fn typed(&self) -> (&'static str, String) {
         let lower = self.text.to_ascii_lowercase();

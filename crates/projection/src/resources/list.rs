@@ -203,6 +203,26 @@ impl Resources {
         }
     }
 
+    /// Resources after a key in order of key, deleted ones too: at most `limit`, about `bytes_max`
+    /// bytes of documents (at least one resource all the same). `true`: there are more.
+    pub fn after(
+        &self,
+        view: &View,
+        after: Option<&ResourceKey<'_>>,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<(Vec<Resource>, bool), StoreError> {
+        let after = after.map(|key| key.clone().into_owned());
+        let spec = ListSpec { after, limit, bytes_max, ..ListSpec::default() };
+        let mut part = Part::new(&spec);
+        for found in walk_all(view, &spec) {
+            if !part.take(found?) {
+                break;
+            }
+        }
+        Ok((part.resources, part.more))
+    }
+
     fn in_order(&self, view: &View, spec: &ListSpec) -> Result<List, StoreError> {
         let total = self.count(view, spec.ty.as_deref())?;
         let mut part = Part::new(spec);
@@ -299,13 +319,19 @@ impl Part {
 
 /// The documents that are there, in order of key.
 fn walk(view: &View, spec: &ListSpec) -> impl Iterator<Item = Result<Resource, StoreError>> {
+    walk_all(view, spec)
+        .filter(|found| found.as_ref().map_or(true, |found| !found.document.is_deleted()))
+}
+
+/// Those, and the ones that are deleted.
+fn walk_all(view: &View, spec: &ListSpec) -> impl Iterator<Item = Result<Resource, StoreError>> {
     let mut range = KeyRange::prefix(&key::documents(spec.ty.as_deref()));
     if let Some(after) = &spec.after {
         range = range.after(&key::document(after), Order::Ascending);
     }
     view.scan(&range, Order::Ascending).filter_map(|row| match row {
         Ok((key, row)) => {
-            let document = Document::of(row).filter(|document| !document.is_deleted())?;
+            let document = Document::of(row)?;
             let key = key::resource_of(&key)?.into_owned();
             Some(Ok(Resource { key, document }))
         }

@@ -79,6 +79,11 @@ impl<'h> Producer<'h> {
         read(&mut Strictness::Lenient(Fill { id: &mut id, now: self.now }))
     }
 
+    /// The id and the time of an event of the server's own making.
+    pub(crate) fn name(&mut self) -> (String, Timestamp) {
+        (self.namer.next(), self.now)
+    }
+
     /// An event of the server's own making, with an id and a time.
     pub(crate) fn event(&mut self, source: &'static str, ty: &'static str) -> Event<'static> {
         Event::new(self.namer.next(), source, ty).with_time(self.now.to_string())
@@ -141,10 +146,19 @@ impl<'h> Producer<'h> {
     /// Checks an event and encodes it. Trace context of the request goes with an event that has none.
     pub(crate) fn encode<'e>(
         &self,
-        mut event: Event<'e>,
+        event: Event<'e>,
         encoded: &mut Encoded,
     ) -> Result<Event<'e>, EventError> {
         event.validate_producer()?;
+        self.encode_own(event, encoded)
+    }
+
+    /// As [`Producer::encode`], for an event with a source that only the store may use.
+    pub(crate) fn encode_own<'e>(
+        &self,
+        mut event: Event<'e>,
+        encoded: &mut Encoded,
+    ) -> Result<Event<'e>, EventError> {
         self.trace(&mut event);
         encoded.push_valid(&event, &self.limits)?;
         Ok(event)

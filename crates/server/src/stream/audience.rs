@@ -4,24 +4,35 @@
 //! it by their cursor. What is kept is the newest few chunks of each audience, so a client that
 //! lags costs nothing here: it reads for itself.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Weak},
+};
 
 use annal_event::{Interest, Position};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::resources::Kinds;
+
 /// Chunks kept for an audience.
 const CHUNKS_MAX: usize = 8;
 
+/// So few audiences may stand there empty.
+const SWEEP_MIN: usize = 64;
+
 /// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     pub(crate) interest: Interest,
+    /// Of the events of interest, those that change such resources.
+    pub(crate) kinds: Kinds,
     pub(crate) names: Names,
 }
 
 /// What the messages of events are called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Names {
     /// `delta`
     Delta,
@@ -29,6 +40,8 @@ pub(crate) enum Names {
     Type,
     /// Nothing, so that `EventSource.onmessage` gets them.
     None,
+    /// Messages to realtime clients.
+    Realtime,
 }
 
 /// What followed right after a cursor, encoded.
@@ -81,24 +94,36 @@ impl Audience {
 /// All audiences there are.
 #[derive(Debug, Default)]
 pub(crate) struct Audiences {
-    all: Mutex<Vec<Weak<Audience>>>,
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    by_asked: HashMap<u64, Vec<Weak<Audience>>>,
+    /// When there are so many, those that everybody has left are forgotten.
+    sweep_at: usize,
 }
 
 impl Audiences {
     /// The audience that asks for this, a new one if there is none.
     pub(crate) fn join(&self, asked: Asked) -> Arc<Audience> {
+        let mut hasher = DefaultHasher::new();
+        asked.hash(&mut hasher);
+        let hash = hasher.finish();
         let mut all = self.all.lock();
-        let mut found = None;
-        all.retain(|weak| {
-            let Some(audience) = weak.upgrade() else { return false };
-            if found.is_none() && audience.asked == asked {
-                found = Some(audience);
-            }
-            true
-        });
+        if all.by_asked.len() >= all.sweep_at {
+            all.by_asked.retain(|_, same| {
+                same.retain(|audience| audience.strong_count() > 0);
+                !same.is_empty()
+            });
+            all.sweep_at = (2 * all.by_asked.len()).max(SWEEP_MIN);
+        }
+        let same = all.by_asked.entry(hash).or_default();
+        same.retain(|audience| audience.strong_count() > 0);
+        let found = same.iter().filter_map(Weak::upgrade).find(|found| found.asked == asked);
         found.unwrap_or_else(|| {
             let audience = Arc::new(Audience { asked, recent: Mutex::default() });
-            all.push(Arc::downgrade(&audience));
+            same.push(Arc::downgrade(&audience));
             audience
         })
     }
@@ -106,10 +131,12 @@ impl Audiences {
 
 #[cfg(test)]
 mod tests {
+    use annal_event::{Query, Selector};
+
     use super::*;
 
     fn asked(names: Names) -> Asked {
-        Asked { interest: Interest::all(), names }
+        Asked { interest: Interest::all(), kinds: Kinds::default(), names }
     }
 
     fn chunk(after: u64) -> Chunk {
@@ -132,7 +159,13 @@ mod tests {
         }
         assert!(second.find(Position(1)).is_none(), "the oldest makes room");
         drop((first, second));
-        audiences.join(asked(Names::Type));
-        assert!(audiences.all.lock().len() <= 2, "empty audiences are forgotten");
+        for n in 0..10 * SWEEP_MIN {
+            let mut other = asked(Names::Type);
+            other.interest.query =
+                Query::one(Selector { sources: vec![n.to_string()], ..Selector::default() });
+            audiences.join(other);
+        }
+        let left = audiences.all.lock().by_asked.len();
+        assert!(left <= SWEEP_MIN, "empty audiences are forgotten: {left}");
     }
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    audience::{Audience, Chunk, Names},
+    audience::{Asked, Audience, Chunk, Names},
     message::{self, HEARTBEAT, push_checkpoint, push_id},
     snapshot::Snapshot,
 };
@@ -27,8 +27,9 @@ use crate::{
         NEAR_HEAD,
         encode::{decode, push_json_line},
     },
+    realtime::presence::Present,
     reply::BodyError,
-    shared::StreamPlace,
+    shared::{Shared, StreamPlace},
 };
 
 /// About so many bytes of records become one chunk.
@@ -55,6 +56,12 @@ pub(crate) struct StreamBody {
     random: u64,
     flow: Option<Arc<Flow>>,
     unflushed: Unflushed,
+    /// Of a realtime client, where it is listed.
+    present: Option<Present>,
+    /// Whether the last look found that it has everything.
+    caught_up: bool,
+    /// When it ends, once the server stops.
+    ends: Option<Instant>,
 }
 
 enum Phase {
@@ -90,7 +97,7 @@ enum Look {
 }
 
 impl StreamBody {
-    pub(super) fn new(
+    pub(crate) fn new(
         place: StreamPlace,
         engine: &Engine,
         audience: Arc<Audience>,
@@ -113,7 +120,16 @@ impl StreamBody {
             place,
             flow: None,
             unflushed: Unflushed::default(),
+            present: None,
+            caught_up: false,
+            ends: None,
         }
+    }
+
+    /// Keeps the list of realtime clients up to date.
+    pub(crate) fn of_client(mut self, present: Present) -> StreamBody {
+        self.present = Some(present);
+        self
     }
 
     /// Says which connection it is alone on, so that it hands on no more than fits.
@@ -129,7 +145,12 @@ impl StreamBody {
         if let Some(flow) = &self.flow {
             ready!(self.unflushed.poll_room(flow, context));
         }
-        let next = ready!(self.poll_next(context));
+        self.caught_up = false;
+        let next = self.poll_next(context);
+        if let (Some(present), Phase::Live(subscription)) = (&self.present, &self.phase) {
+            present.reached(subscription.cursor(), self.caught_up && next.is_pending());
+        }
+        let next = ready!(next);
         self.sent = Instant::now();
         if let Some(Ok(bytes)) = &next {
             self.unflushed.add(bytes.len());
@@ -167,7 +188,7 @@ impl StreamBody {
                     };
                     return Poll::Ready(Some(Ok(bytes.into())));
                 }
-                Phase::Live(_) if self.place.shared.is_stopping() => {
+                Phase::Live(_) if self.is_over() => {
                     return Poll::Ready(Some(Ok(message::retry(self.random).into())));
                 }
                 Phase::Live(mut subscription) => {
@@ -186,7 +207,10 @@ impl StreamBody {
                             self.told = cursor;
                             return Poll::Ready(Some(Ok(bytes)));
                         }
-                        Look::CaughtUp => return self.idle(cursor, context),
+                        Look::CaughtUp => {
+                            self.caught_up = true;
+                            return self.idle(cursor, context);
+                        }
                         Look::Nothing => {
                             if let Some(bytes) = self.checkpoint(cursor, CHECKPOINT_AFTER) {
                                 return Poll::Ready(Some(Ok(bytes)));
@@ -219,6 +243,21 @@ impl StreamBody {
         }
     }
 
+    /// Whether it is time to end: once the server stops, not all streams at once.
+    fn is_over(&mut self) -> bool {
+        let Some(drain) = self.place.shared.drain() else { return false };
+        let random = self.random;
+        let ends = *self.ends.get_or_insert_with(|| {
+            let window = u64::try_from(drain.window.as_micros()).unwrap_or(u64::MAX);
+            drain.begun + Duration::from_micros(random.rotate_left(32) % window.max(1))
+        });
+        if Instant::now() >= ends {
+            return true;
+        }
+        self.heartbeat.as_mut().reset(ends);
+        false
+    }
+
     /// What is new near the head: as somebody else has encoded it, or read and encoded here.
     fn look(
         &mut self,
@@ -235,7 +274,7 @@ impl StreamBody {
             Step::Scanned => Vec::new(),
             Step::Events(events) => events,
         };
-        let bytes = encode(&events, self.audience.asked.names)?.into();
+        let bytes = encode(&self.place.shared, &self.audience.asked, &events)?.into();
         let chunk = Chunk { after, looked: subscription.cursor(), bytes };
         self.audience.keep(&chunk);
         Ok(handed_on(chunk))
@@ -260,13 +299,13 @@ impl StreamBody {
     /// Reads where nobody else waits for it, when it is this stream's turn at the disk.
     fn read_behind(&self, mut subscription: Subscription<View>) -> Reading {
         let readers = Arc::clone(&self.place.shared.readers);
-        let names = self.audience.asked.names;
+        let (shared, audience) = (Arc::clone(&self.place.shared), Arc::clone(&self.audience));
         Box::pin(async move {
             let turn = readers.acquire_owned().await?;
             let read = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
                 let bytes = match subscription.next(CHUNK_BYTES, std::task::Waker::noop())? {
-                    Step::Events(events) => encode(&events, names)?,
+                    Step::Events(events) => encode(&shared, &audience.asked, &events)?,
                     Step::Scanned | Step::CaughtUp => Vec::new(),
                 };
                 Ok::<_, ReadError>(Behind { subscription, bytes })
@@ -295,6 +334,7 @@ impl StreamBody {
             ready!(self.heartbeat.as_mut().poll(context));
             // The timer is not moved with every message; it looks when it goes off.
             let due = self.sent + self.heartbeat_every;
+            let due = self.ends.map_or(due, |ends| ends.min(due));
             let now = Instant::now();
             if now >= due {
                 self.heartbeat.as_mut().reset(now + self.heartbeat_every);
@@ -312,11 +352,16 @@ fn handed_on(chunk: Chunk) -> Look {
 }
 
 /// One message an event.
-fn encode(events: &[StoredEvent], names: Names) -> Result<Vec<u8>, ReadError> {
+fn encode(shared: &Shared, asked: &Asked, events: &[StoredEvent]) -> Result<Vec<u8>, ReadError> {
     let records: usize = events.iter().map(|stored| stored.record().len()).sum();
     let mut out = Vec::with_capacity(records + events.len() * 160);
+    if asked.names == Names::Realtime {
+        shared.recent.push(&mut out, events)?;
+    }
     for stored in events {
-        match names {
+        match asked.names {
+            Names::Realtime => break,
+            _ if !asked.kinds.want(stored)? => continue,
             Names::Delta => out.extend_from_slice(b"event: delta\n"),
             Names::Type => {
                 out.extend_from_slice(b"event: ");

@@ -10,6 +10,7 @@ use crate::{
     params::{Params, invalid},
     problem::{Code, Problem},
     read::{failed, off_the_reactor},
+    realtime::{check_client_id, checkpoint},
 };
 
 /// Where a client wants to begin.
@@ -26,6 +27,8 @@ pub(crate) enum Start {
     },
     /// Before the first event.
     Earliest,
+    /// After what a client has said that it has processed.
+    Checkpoint(String),
     /// With what comes.
     Latest,
     /// With the first event recorded at or after a time.
@@ -37,11 +40,30 @@ pub(crate) enum Start {
 pub(crate) struct Reset {
     pub(crate) reason: &'static str,
     pub(crate) requested: Position,
+    /// The first position that can be had.
+    pub(crate) earliest: Position,
+}
+
+impl Reset {
+    fn new(reason: &'static str, requested: Position) -> Reset {
+        Reset { reason, requested, earliest: Position::FIRST }
+    }
 }
 
 impl Start {
     /// The first of `Last-Event-ID`, `lastEventId` or `last_event_id`, `checkpoint`, `from`.
     pub(super) fn read(params: &mut Params<'_>, headers: &HeaderMap) -> Result<Start, Problem> {
+        let start = Start::cursor(params, headers)?;
+        let from = params.take("from")?;
+        let from = from.map(|text| from_text(&text).ok_or_else(not_a_beginning)).transpose()?;
+        Ok(start.or(from).unwrap_or(Start::New))
+    }
+
+    /// The first of `Last-Event-ID`, `lastEventId` or `last_event_id`, `checkpoint`.
+    pub(crate) fn cursor(
+        params: &mut Params<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Start>, Problem> {
         let by_header = match headers.get("last-event-id") {
             Some(value) => by_header(value.as_bytes())?,
             None => None,
@@ -49,12 +71,14 @@ impl Start {
         let mut start = by_header;
         for name in ["lastEventId", "last_event_id", "checkpoint"] {
             let text = params.take(name)?.filter(|text| !text.is_empty());
-            let given = text.map(|text| seen(&text).ok_or_else(|| not_a_cursor(name)));
+            let read = |text: &str| match name {
+                "checkpoint" => seen(text).or_else(|| named(text)),
+                _ => seen(text),
+            };
+            let given = text.map(|text| read(&text).ok_or_else(|| not_a_cursor(name)));
             start = start.or(given.transpose()?);
         }
-        let from = params.take("from")?;
-        let from = from.map(|text| from_text(&text).ok_or_else(not_a_beginning)).transpose()?;
-        Ok(start.or(from).unwrap_or(Start::New))
+        Ok(start)
     }
 }
 
@@ -75,6 +99,12 @@ fn seen(text: &str) -> Option<Start> {
         None => (text, false),
     };
     Some(Start::After { position: position.parse().ok()?, epoch })
+}
+
+/// The id of a client, whose checkpoint is meant.
+fn named(text: &str) -> Option<Start> {
+    let number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (!number && check_client_id(text).is_ok()).then(|| Start::Checkpoint(text.to_owned()))
 }
 
 fn from_text(text: &str) -> Option<Start> {
@@ -102,16 +132,20 @@ pub(crate) async fn resolve(
     start: &Start,
 ) -> Result<(Option<Position>, Option<Reset>), Problem> {
     let head = engine.head();
+    if let Start::Checkpoint(client) = start {
+        return Ok(match checkpoint::stored(engine, client) {
+            Some(position) if position > head => (None, Some(Reset::new("ahead", position))),
+            stored => (stored, None),
+        });
+    }
     Ok(match *start {
-        Start::New => (None, None),
+        Start::New | Start::Checkpoint(_) => (None, None),
         Start::Earliest => (Some(Position::ZERO), None),
         Start::Latest => (Some(head), None),
         // No log of ours has an epoch yet, so a cursor with one comes from another.
-        Start::After { position, epoch: true } => {
-            (None, Some(Reset { reason: "epoch", requested: position }))
-        }
+        Start::After { position, epoch: true } => (None, Some(Reset::new("epoch", position))),
         Start::After { position, .. } if position > head => {
-            (None, Some(Reset { reason: "ahead", requested: position }))
+            (None, Some(Reset::new("ahead", position)))
         }
         Start::After { position, .. } => (Some(position), None),
         Start::Since(time) => {
@@ -143,6 +177,7 @@ mod tests {
         assert_eq!(start(all, None), Ok(after(3)));
         assert_eq!(start("from=1&checkpoint=2", Some("")), Ok(after(2)));
         assert_eq!(start("last_event_id=7", None), Ok(after(7)));
+        assert_eq!(start("checkpoint=ann-1", None), Ok(Start::Checkpoint("ann-1".to_owned())));
         assert_eq!(start("from=latest", None), Ok(Start::Latest));
         assert_eq!(
             start("from=1970-01-01T00:00:01Z", None),

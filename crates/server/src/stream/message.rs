@@ -33,19 +33,28 @@ pub(super) fn push_truncated(out: &mut Vec<u8>, truncated: &Truncated) {
 
 /// A cursor that cannot be taken up. With `id`, the client's cursor becomes the head: nothing that
 /// follows would set it.
-pub(super) fn push_reset(out: &mut Vec<u8>, reset: &Reset, head: Position, id: bool) {
+pub(crate) fn push_reset(out: &mut Vec<u8>, reset: &Reset, head: Position, id: bool) {
     out.extend_from_slice(b"event: reset\ndata: {\"reason\":\"");
     out.extend_from_slice(reset.reason.as_bytes());
     out.extend_from_slice(b"\",\"requested\":");
     push_position(out, reset.requested);
     out.extend_from_slice(b",\"earliest\":");
-    push_position(out, Position::FIRST);
+    push_position(out, reset.earliest);
     out.extend_from_slice(b",\"head\":");
     push_position(out, head);
     out.extend_from_slice(b"}\n");
     if id {
         push_id(out, head);
     }
+    out.push(b'\n');
+}
+
+/// All resources have been told as of a position; what follows are the changes after it.
+pub(super) fn push_ready(out: &mut Vec<u8>, position: Position) {
+    out.extend_from_slice(b"event: ready\ndata: {\"position\":");
+    push_position(out, position);
+    out.extend_from_slice(b"}\n");
+    push_id(out, position);
     out.push(b'\n');
 }
 
@@ -64,10 +73,12 @@ pub(crate) fn push_id(out: &mut Vec<u8>, position: Position) {
     out.push(b'\n');
 }
 
-/// Too many streams: come back later.
-pub(super) fn busy(random: u64, streams: usize) -> Vec<u8> {
+/// Too many streams, or not ready yet: come back later.
+pub(super) fn busy(random: u64, reason: &str, streams: usize) -> Vec<u8> {
     let mut out = retry(random);
-    out.extend_from_slice(b"event: busy\ndata: {\"streams\":");
+    out.extend_from_slice(b"event: busy\ndata: {\"reason\":\"");
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\",\"streams\":");
     push_number(&mut out, streams as u64);
     out.extend_from_slice(b"}\n\n");
     out

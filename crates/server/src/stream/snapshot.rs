@@ -1,11 +1,12 @@
-//! The snapshot: everything that matches, as one message, written while it is read.
+//! The snapshot: everything that matches, as one message, written while it is read; or the
+//! [resources](super::resources) that it all adds up to.
 
 use std::sync::Arc;
 
 use annal_engine::{Cursor, Order, ReadError, ReadSpec, View};
 use annal_event::{Position, StoredEvent};
 
-use super::message::push_id;
+use super::{message::push_id, resources::Resources};
 use crate::read::encode::push_json_line;
 
 /// A piece is handed on when it has so many bytes.
@@ -23,7 +24,13 @@ pub(super) struct Truncated {
 }
 
 /// A snapshot on its way out.
-pub(crate) struct Snapshot {
+pub(crate) enum Snapshot {
+    Events(Events),
+    Resources(Resources),
+}
+
+/// A snapshot of events on its way out.
+pub(crate) struct Events {
     cursor: Cursor,
     head: Position,
     events: Vec<StoredEvent>,
@@ -32,12 +39,30 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// The position it speaks of.
+    pub(super) fn head(&self) -> Position {
+        match self {
+            Snapshot::Events(events) => events.head(),
+            Snapshot::Resources(resources) => resources.head(),
+        }
+    }
+
+    /// The next piece; `false` with the last. It may be empty.
+    pub(super) fn piece(&mut self) -> Result<(Vec<u8>, bool), ReadError> {
+        match self {
+            Snapshot::Events(events) => events.piece(),
+            Snapshot::Resources(resources) => resources.piece(),
+        }
+    }
+}
+
+impl Events {
     /// Finds where it begins and ends. With a limit, only the newest events are in it.
     pub(super) fn begin(
         view: &Arc<View>,
         mut spec: ReadSpec,
         limit: Option<usize>,
-    ) -> Result<(Snapshot, Option<Truncated>), ReadError> {
+    ) -> Result<(Events, Option<Truncated>), ReadError> {
         // The same bound for all that follows, whatever is appended meanwhile.
         let head = view.head();
         spec.before = Some(head.next());
@@ -49,18 +74,17 @@ impl Snapshot {
             spec.after = Some(truncated.first.prev());
         }
         let cursor = view.cursor(&spec)?;
-        let snapshot = Snapshot { cursor, head, events: Vec::new(), begun: false, empty: true };
+        let snapshot = Events { cursor, head, events: Vec::new(), begun: false, empty: true };
         Ok((snapshot, truncated))
     }
 
-    /// The position it speaks of.
-    pub(super) fn head(&self) -> Position {
+    fn head(&self) -> Position {
         self.head
     }
 
     /// The next piece of the message; `false` with the last. Between two pieces nothing that was
     /// read is held: a reader may stop for hours, and an event holds on to the batch it was in.
-    pub(super) fn piece(&mut self) -> Result<(Vec<u8>, bool), ReadError> {
+    fn piece(&mut self) -> Result<(Vec<u8>, bool), ReadError> {
         let piece = self.read_piece();
         self.events = Vec::new();
         piece

@@ -142,7 +142,7 @@ fn names_of_messages() {
     assert_eq!(named(&first("none")), ("message", "1"));
     let code = |query: &str| served.send(&format!("GET /events/stream?{query}")).code();
     assert_eq!(code("names=odd"), "invalid-parameter");
-    assert_eq!(code("snapshot=resources"), "unsupported-snapshot");
+    assert_eq!(code("snapshot=resources&limit=3"), "invalid-parameter");
     assert_eq!(code("snapshot=odd"), "invalid-parameter");
     assert_eq!(code("lastEventId=x"), "invalid-parameter");
     assert_eq!(served.send("GET /events/stream\nlast-event-id: x").code(), "invalid-request");
@@ -226,6 +226,24 @@ fn too_many_streams() {
 }
 
 #[test]
+fn whoever_comes_too_early_is_told_to_come_back() {
+    let served = Served::starting(ServerOptions::default());
+    for request in [
+        "GET /events/stream",
+        "GET /api/sse/connect?clientId=ann",
+        "GET /events\naccept: text/event-stream",
+    ] {
+        let early = served.send(request);
+        assert_eq!((early.status, early.header("retry-after")), (200, Some("1")), "{request}");
+        let text = early.text();
+        assert!(text.starts_with("retry: ") && text.contains("\nevent: busy\n"), "{text}");
+    }
+    for request in ["GET /events/stream?strict=1", "GET /events"] {
+        assert_eq!(served.send(request).code(), "starting", "{request}");
+    }
+}
+
+#[test]
 fn streams_are_ended_at_shutdown() {
     let mut served = Served::new();
     served.seed(1);
@@ -280,4 +298,109 @@ fn who_asks_the_same_sees_the_same() {
             assert_eq!(stream.message().id, n.to_string());
         }
     }
+}
+
+fn commit(served: &Served, id: &str, data: &str) {
+    let subject = data.split('"').nth(3).expect("a resource id").to_owned();
+    let body = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"app\",\"type\":\"json.commit\",\
+         \"subject\":\"{}/{subject}\",\"data\":{data}}}",
+        if data.contains("Comment") { "comment" } else { "issue" }
+    );
+    let request = format!("POST /events\ncontent-type: application/cloudevents+json\n\n{body}");
+    let answer = served.send(&request);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+/// Issues 1 and 3, comment c; issue 2 is deleted.
+fn with_resources() -> Served {
+    let served = Served::new();
+    commit(&served, "a", r#"{"resource_id":"1","resource_data":{"title":"a\u2028b"}}"#);
+    commit(&served, "b", r#"{"resource_id":"2","resource_data":{"title":"two"}}"#);
+    commit(&served, "c", r#"{"resource_id":"c","schema":"x/Comment","resource_data":[1, 2]}"#);
+    commit(&served, "d", r#"{"resource_id":"3","resource_data":{"title":"three"}}"#);
+    commit(&served, "e", r#"{"resource_id":"2","deleted":true}"#);
+    commit(&served, "f", r#"{"resource_id":"1","patch":{"status":"open"}}"#);
+    served
+}
+
+/// What comes up to `ready`: ids and revisions.
+fn until_ready(stream: &mut EventSource) -> (Vec<String>, String) {
+    let mut seen = Vec::new();
+    loop {
+        let message = stream.message();
+        if message.name == "ready" {
+            assert_eq!(message.json()["position"], message.id.as_str());
+            return (seen, message.id);
+        }
+        assert_eq!((message.name.as_str(), message.id.as_str()), ("snapshot", ""));
+        let resource = message.json();
+        let text = |name: &str| resource[name].as_str().expect("text").to_owned();
+        seen.push(format!("{}@{}", text("id"), text("revision")));
+    }
+}
+
+#[test]
+fn a_snapshot_of_resources_then_deltas() {
+    let served = with_resources();
+    let path = "/events/stream?snapshot=resources";
+    let mut stream = EventSource::open(&served, path, "");
+    let first = stream.message();
+    assert_eq!(first.name, "snapshot");
+    assert_eq!(
+        first.json(),
+        serde_json::json!({"id": "comment-c", "resource_type": "comment", "resource_id": "c",
+            "data": [1, 2], "revision": "3"})
+    );
+    let (rest, at) = until_ready(&mut stream);
+    assert_eq!((rest.join(" ").as_str(), at.as_str()), ("issue-1@6 issue-3@4", "6"));
+    assert!(
+        !String::from_utf8_lossy(&stream.raw).contains('\u{2028}'),
+        "one line, for all readers"
+    );
+    commit(&served, "g", r#"{"resource_id":"3","deleted":true}"#);
+    assert_eq!(named(&stream.message()), ("delta", "7"));
+    assert_eq!(stream.blanks, 0);
+    // With a cursor there is no snapshot.
+    let mut resumed = EventSource::open(&served, path, "last-event-id: 6\r\n");
+    assert_eq!(named(&resumed.message()), ("delta", "7"));
+}
+
+#[test]
+fn a_snapshot_of_resources_keeps_to_the_filters() {
+    let served = with_resources();
+    let seen = |query: &str| {
+        let path = format!("/events/stream?snapshot=resources&{query}");
+        until_ready(&mut EventSource::open(&served, &path, "")).0.join(" ")
+    };
+    assert_eq!(seen("type=comment"), "comment-c@3");
+    assert_eq!(seen("type=json.commit"), "comment-c@3 issue-1@6 issue-3@4");
+    assert_eq!(seen("subject=issue&recursive=1"), "issue-1@6 issue-3@4");
+    assert_eq!(seen("type=issue&filter=id%3D'd'"), "issue-3@4");
+    assert_eq!(seen("source=elsewhere"), "");
+    let path = "/events/stream?snapshot=resources&type=comment";
+    let mut stream = EventSource::open(&served, path, "");
+    until_ready(&mut stream);
+    commit(&served, "g", r#"{"resource_id":"3","patch":{"x":1}}"#);
+    commit(&served, "h", r#"{"resource_id":"c","schema":"x/Comment","patch":{"x":1}}"#);
+    assert_eq!(named(&stream.message()), ("delta", "8"), "only what changes a comment");
+}
+
+#[test]
+fn streams_end_one_after_the_other() {
+    let mut served = Served::new();
+    served.seed(1);
+    let mut streams: Vec<_> =
+        (0..50).map(|_| EventSource::open(&served, "/events/stream?from=0", "")).collect();
+    for stream in &mut streams {
+        assert_eq!(named(&stream.message()), ("delta", "1"));
+    }
+    served.begin_stop();
+    let mut retries = std::collections::BTreeSet::new();
+    for stream in &mut streams {
+        assert_eq!(stream.next(), None);
+        retries.insert(stream.retry);
+    }
+    assert!(retries.len() > 10, "they are not told to come back at the same time: {retries:?}");
+    served.join();
 }
