@@ -371,7 +371,7 @@ impl World {
             self.commit();
             self.core.close();
             while self.writer.step(Duration::ZERO) != Progress::Finished {}
-            self.core.close_log();
+            self.core.close_files();
         }
         self.waiting.clear();
         self.staged = self.committed.clone();
