@@ -39,13 +39,18 @@ impl Encoded {
         self.payload.reserve(LENGTH_BYTES + event.record_bytes_at_most());
         self.payload.extend_from_slice(&[0; LENGTH_BYTES]);
         proto::encode_record(event, &mut self.payload);
+        self.close(start, Identity::of(&event.source, &event.id), event.is_marked());
+    }
+
+    /// The payload from `start` on, room for its length before it, is one more record.
+    fn close(&mut self, start: usize, identity: Identity, marked: bool) {
         let record_start = start + LENGTH_BYTES;
         let length = (self.payload.len() - record_start) as u32;
         self.payload[start..record_start].copy_from_slice(&length.to_le_bytes());
         self.ends.push(self.payload.len() as u32);
         self.digests.push(event_digest(&self.payload[record_start..]));
-        self.identities.push(Identity::of(&event.source, &event.id));
-        if event.is_marked() {
+        self.identities.push(identity);
+        if marked {
             self.marked.push(self.ends.len() as u32 - 1);
         }
     }
@@ -122,9 +127,12 @@ impl Encoded {
         let mut copied = 0;
         for (index, id) in self.unnamed.iter().map(|index| *index as usize).zip(ids) {
             named.extend(self, copied, index);
-            let mut event = proto::decode_record(self.record(index))?;
-            event.id = id.as_str().into();
-            named.push(&event);
+            let start = named.payload.len();
+            named.payload.extend_from_slice(&[0; LENGTH_BYTES]);
+            let record = self.record(index);
+            let source = proto::put_record_with_id(&mut named.payload, record, id)?;
+            let identity = Identity::of(source, id);
+            named.close(start, identity, self.marked.binary_search(&(index as u32)).is_ok());
             copied = index + 1;
         }
         named.extend(self, copied, self.len());

@@ -24,6 +24,7 @@ mod write;
 pub use attribute::{Record, attribute};
 pub use pass::write_record;
 pub use read::{decode_record, keys, parse_batch, parse_event};
+pub(crate) use write::put_record_with_id;
 pub use write::{encode_record, record_bytes, write_batch_item, write_event};
 
 pub use crate::Keys;

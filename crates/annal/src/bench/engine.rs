@@ -11,7 +11,7 @@ use std::{
 };
 
 use annal_engine::{Append, Engine, EngineOptions, ReadSpec, Ticket};
-use annal_event::{Encoded, TopicEvent, TopicSpec};
+use annal_event::{Encoded, Interest, TopicEvent, TopicSpec};
 
 use super::{
     Scale, disk, events,
@@ -194,7 +194,10 @@ fn lone(engine: &Engine, dir: &Path, times: usize) -> anyhow::Result<(Duration, 
 
 fn replay(engine: &Engine) -> anyhow::Result<Figure> {
     let start = Instant::now();
-    let mut cursor = engine.view().cursor(&ReadSpec { limit: CHUNK, ..ReadSpec::default() })?;
+    // With the event that made the topic.
+    let interest = Interest { system: true, ..Interest::all() };
+    let spec = ReadSpec { interest, limit: CHUNK, ..ReadSpec::default() };
+    let mut cursor = engine.view().cursor(&spec)?;
     let (mut events, mut bytes, mut seen) = (Vec::new(), 0, 0);
     loop {
         let more = cursor.next(CHUNK, 1 << 20, &mut events)?;

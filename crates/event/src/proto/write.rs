@@ -1,8 +1,11 @@
 //! Writing `CloudEvent` messages, stored and sent.
 
+use super::read::{decode_record, keys};
 use super::wire::{field_bytes, put_bytes, put_header, put_varint, varint_bytes};
 use super::{DATA_KIND, KIND_JSON, KIND_TEXT, number};
-use crate::{Data, Event, Position, Timestamp, Value, media_type, rfc3339, rfc3339::Instant};
+use crate::{
+    Data, Event, EventError, Position, Timestamp, Value, media_type, rfc3339, rfc3339::Instant,
+};
 
 /// An attribute value as one member of `CloudEventAttributeValue`.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +166,30 @@ pub fn encode_record(event: &Event<'_>, out: &mut Vec<u8>) {
         put_varint(out, u64::from(DATA_KIND << 3));
         out.push(kind);
     }
+}
+
+/// Appends a stored record as it would be if its event had another id; answers the event's source.
+/// The id comes first in a record, so that the rest need not be read.
+pub(crate) fn put_record_with_id<'r>(
+    out: &mut Vec<u8>,
+    record: &'r [u8],
+    id: &str,
+) -> Result<&'r str, EventError> {
+    let keys = keys(record)?;
+    let mut before = Vec::with_capacity(field_bytes(keys.id.len()));
+    put_bytes(&mut before, number::ID, keys.id.as_bytes());
+    match record.strip_prefix(before.as_slice()) {
+        Some(rest) => {
+            put_bytes(out, number::ID, id.as_bytes());
+            out.extend_from_slice(rest);
+        }
+        None => {
+            let mut event = decode_record(record)?;
+            event.id = id.into();
+            encode_record(&event, out);
+        }
+    }
+    Ok(keys.source)
 }
 
 /// Size of the stored form, in bytes.
