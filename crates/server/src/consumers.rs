@@ -55,10 +55,7 @@ pub(crate) async fn answer(
             register::durable(shared, engine, &body).await
         }
         (Route::Consumers, _) => show::list(shared, engine, head).await,
-        (Route::DeadLetters, _) => {
-            find(engine, id)?;
-            letters::list(engine, head, id).await
-        }
+        (Route::DeadLetters, _) => letters::list(engine, head, id).await,
         _ => one(shared, engine, head, route, find(engine, id)?, &body).await,
     }
 }

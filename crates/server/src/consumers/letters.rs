@@ -7,7 +7,7 @@ use annal_event::{ConsumerEvent, Position, json::Json};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
 use super::{
-    append_all,
+    append_all, find,
     members::{Members, text, wrong},
     parse,
 };
@@ -38,6 +38,7 @@ pub(super) async fn list(
     let after = params.take_as::<Position>("after")?.unwrap_or_default();
     let limit = select::limit(&mut params, select::LIMIT_MAX)?.unwrap_or(select::LIMIT_DEFAULT);
     params.finish()?;
+    find(engine, id)?;
     let (view, id) = (Arc::clone(engine.view()), id.to_owned());
     let found = off_the_reactor(move || {
         let letters = view.consumers().dead_letters(&id, after, limit + 1, view.head())?;
