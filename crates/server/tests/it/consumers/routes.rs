@@ -93,6 +93,24 @@ fn nobody_is_told_a_secret_twice() {
 }
 
 #[test]
+fn a_secret_that_is_lost_is_said() {
+    let (served, sink) = (served(), Sink::new());
+    let (id, _) = durable(&served, &sink.url(), "");
+    let registers = served.engine().registers();
+    registers.remove(&annal_engine::keys_register(&id)).expect("removed");
+    let path = |action: &str| format!("/consumers/{id}/{action}");
+    assert_eq!(post(&served, &path("test"), "").code(), "secret-lost");
+    post(&served, &path("pause"), "");
+    post(&served, &path("resume"), "");
+    until("it to be disabled", || consumer(&served, &id)["state"] == "disabled");
+    assert_eq!(consumer(&served, &id)["last_error"], "its secret is lost; rotate it and resume");
+    append(&served, "e1", "s", "");
+    assert_eq!(post(&served, &path("secret/rotate"), "").status, 200);
+    assert_eq!(post(&served, &path("resume"), "").status, 200);
+    assert_eq!(sink.wait_for(1)[0].ids(), ["e1"]);
+}
+
+#[test]
 fn paused_resumed_moved_removed() {
     let (served, sink) = (served(), Sink::new());
     let (id, _) = durable(&served, &sink.url(), ",\"batch_size\":1");
