@@ -17,6 +17,7 @@ pub(crate) mod carrier;
 pub(crate) mod dispatch;
 pub(crate) mod keys;
 pub(crate) mod net;
+mod outcome;
 pub(crate) mod sender;
 pub(crate) mod sign;
 

@@ -57,9 +57,13 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
         let what = format!("Webhooks, batches of {batch}, events delivered");
         table.row(&what, ours, Some((floor, "bare client, same bodies")));
     }
-    let (middle, most) = lone(&dir.join("webhook"))?;
-    table.row("Webhook, lone append to its arrival, p50", middle, None);
-    table.row("Webhook, lone append to its arrival, p99", most, None);
+    let (mut appends, mut arrivals) = lone(&dir.join("webhook"))?;
+    for percent in [50, 99] {
+        let what = format!("Webhook, lone append to its arrival, p{percent}");
+        let append = percentile(&mut appends, percent);
+        let arrival = percentile(&mut arrivals, percent);
+        table.row(&what, arrival, Some((append, "the append alone")));
+    }
     Ok(())
 }
 
@@ -88,26 +92,30 @@ fn delivered(dir: &Path, batch: usize, events: usize) -> anyhow::Result<Figure> 
     Ok(rate(events, took))
 }
 
-/// The middle and the 99th of a hundred times from an append to the request it causes.
-fn lone(dir: &Path) -> anyhow::Result<(Figure, Figure)> {
+/// Times from an append to its acknowledgement, and to the request it causes.
+fn lone(dir: &Path) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
     let running = Running::start(dir)?;
     let sink = Sink::start()?;
     register(&running, &sink, 1, "latest")?;
-    let mut times = Vec::with_capacity(LONE);
+    let (mut appends, mut arrivals) = (Vec::with_capacity(LONE), Vec::with_capacity(LONE));
     for n in 0..LONE {
         let events = events::batch("lone", n, 1)?;
         let start = Instant::now();
         running.engine.append(Append::of(events))?.wait()?;
+        appends.push(start.elapsed());
         let arrived = sink.told.recv_timeout(PATIENCE).context("a delivery did not arrive")?;
-        times.push(arrived.saturating_duration_since(start));
+        arrivals.push(arrived.saturating_duration_since(start));
         thread::sleep(Duration::from_millis(2));
     }
     running.stop()?;
     std::fs::remove_dir_all(dir)?;
+    Ok((appends, arrivals))
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Figure {
     times.sort_unstable();
-    let at =
-        |percent: usize| Figure::Time(times[(times.len() * percent / 100).min(times.len() - 1)]);
-    Ok((at(50), at(99)))
+    let place = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    Figure::Time(times.get(place).copied().unwrap_or_default())
 }
 
 /// An endpoint that answers 200 and counts.

@@ -1,3 +1,5 @@
+//! A courier by examples, and under random failures and crashes.
+
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;

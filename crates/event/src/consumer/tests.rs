@@ -1,3 +1,5 @@
+//! Events about consumers, written and read back.
+
 use super::*;
 
 fn spec() -> ConsumerSpec {

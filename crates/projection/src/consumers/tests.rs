@@ -1,3 +1,5 @@
+//! What events about consumers add up to.
+
 use annal_event::{Format, Ordering, Retry};
 use annal_storage::FaultStorage;
 

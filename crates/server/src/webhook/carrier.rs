@@ -14,18 +14,13 @@ use annal_event::{
     proto,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use super::{
-    Status, USER_AGENT, body,
-    callback::Callback,
-    interest,
-    keys::Keys,
-    note,
-    sender::{Outgoing, SendError},
-    sign,
+    Status, USER_AGENT, body, callback::Callback, interest, keys::Keys, note, outcome::Outcome,
+    sender::Outgoing, sign,
 };
 use crate::{
     shared::Shared,
@@ -43,21 +38,6 @@ const READ_EVENTS: usize = 256;
 
 /// How long to wait before something that should work is tried again.
 const SORE_WAIT: Duration = Duration::from_secs(2);
-
-/// Longest text of an error that is kept.
-const ERROR_BYTES_MAX: usize = 300;
-
-/// How an attempt went.
-enum Outcome {
-    Delivered,
-    Failed {
-        status: Option<u16>,
-        error: String,
-        retry_after_ms: Option<u64>,
-    },
-    /// The endpoint wants nothing any more.
-    Gone,
-}
 
 /// Why carrying came to an end.
 enum End {
@@ -383,7 +363,7 @@ impl<'c> Carrier<'c> {
             let shared = Arc::clone(self.shared);
             self.flights.spawn(async move {
                 let sent = shared.webhooks.sender.send(outgoing).await;
-                (parcel.key, outcome(sent))
+                (parcel.key, Outcome::of(sent))
             });
         }
         // Those that wait behind others are read again when it is their turn.
@@ -558,47 +538,4 @@ pub(crate) fn signed_for(
     media_type: HeaderValue,
 ) -> HeaderMap {
     signed(&own_headers(keys), keys, id, now_ms, body, media_type)
-}
-
-fn outcome(sent: Result<super::sender::Answered, SendError>) -> Outcome {
-    let answered = match sent {
-        Ok(answered) => answered,
-        Err(error) => {
-            if let SendError::Refused(address) = &error {
-                tracing::warn!(%address, "a callback leads where requests may not go");
-            }
-            let mut error = error.to_string();
-            error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
-            return Outcome::Failed { status: None, error, retry_after_ms: None };
-        }
-    };
-    let status = answered.status;
-    if status.is_success() {
-        return Outcome::Delivered;
-    }
-    if status == StatusCode::GONE {
-        return Outcome::Gone;
-    }
-    let obeyed = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    let retry_after_ms = answered.headers.get(header::RETRY_AFTER).filter(|_| obeyed);
-    let error = match status.is_redirection() {
-        true => format!("the endpoint answered {}; redirects are not followed", status.as_u16()),
-        false => format!("the endpoint answered {}", status.as_u16()),
-    };
-    Outcome::Failed {
-        status: Some(status.as_u16()),
-        error,
-        retry_after_ms: retry_after_ms.and_then(retry_after),
-    }
-}
-
-/// `Retry-After`: seconds, or a date (RFC 9110 §10.2.3).
-fn retry_after(value: &HeaderValue) -> Option<u64> {
-    let text = value.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(seconds.saturating_mul(1_000));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    let wait = date.duration_since(std::time::SystemTime::now()).ok()?;
-    Some(wait.as_millis() as u64)
 }

@@ -99,7 +99,8 @@ const NOT_BY_REQUEST: [&str; 5] =
 fn every_code_is_produced_by_a_test() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let mut text = String::new();
-    let within = ["", "consumers", "grpc"].map(|dir| fs::read_dir(tests.join(dir)).expect("the tests"));
+    let within =
+        ["", "consumers", "grpc"].map(|dir| fs::read_dir(tests.join(dir)).expect("the tests"));
     for entry in within.into_iter().flatten() {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
