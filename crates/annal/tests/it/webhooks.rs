@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -193,7 +193,7 @@ fn verified_by_the_library_in_node() {
     }
 }
 
-fn is_there(path: &PathBuf) -> bool {
+fn is_there(path: &Path) -> bool {
     let there = path.exists();
     if !there {
         let path = path.display();
