@@ -276,7 +276,7 @@ impl World {
         }
         self.observe()?;
         self.hear()?;
-        self.node.core.close_log();
+        self.node.core.close_files();
         self.found(self.disk.clone(), "restart")
     }
 

@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod live;
 mod load;
+mod resources;
 mod scale;
 mod sse;
 mod table;
@@ -21,6 +22,8 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use table::Table;
+
+use crate::small_pages;
 
 /// What to measure, and how long.
 #[derive(Clone, Debug, Args)]
@@ -43,6 +46,8 @@ pub enum Part {
     Engine,
     /// HTTP over loopback.
     Http,
+    /// Documents folded from commits.
+    Resources,
     /// gRPC over loopback.
     Grpc,
     /// A thousand live streams over loopback.
@@ -103,6 +108,8 @@ impl Scale {
 
 /// Measures and prints the table.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    // As `annal serve`.
+    small_pages::prefer();
     let scale = Scale::new(args.quick);
     let scratch = Scratch::new(args)?;
     let mut table = Table::default();
@@ -112,6 +119,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Part::Http) {
         http::measure(&scratch.path, scale, &mut table)?;
+    }
+    if wanted(Part::Resources) {
+        resources::measure(&scratch.path, scale, &mut table)?;
     }
     if wanted(Part::Grpc) {
         grpc::measure(&scratch.path, scale, &mut table)?;

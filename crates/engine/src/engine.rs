@@ -188,14 +188,6 @@ impl Core {
         self.queue.close();
     }
 
-    /// Writes the rows that wait, so that the next start need not fold them again.
-    fn flush_rows(&self) {
-        let durable = self.view.log().durable().min(self.view.head());
-        if let Err(error) = self.view.store().flush(durable) {
-            tracing::warn!(%error, "rows were not written; they are folded again at the next start");
-        }
-    }
-
     /// Makes registers durable; never ahead of the log that they speak of.
     pub(crate) fn sync_registers(&self) {
         if self.options.durability != Durability::Always
@@ -209,8 +201,17 @@ impl Core {
         }
     }
 
-    /// Trims and closes the log, after the machines have finished.
-    pub fn close_log(&self) {
+    /// Closes what is open in the directory, after the machines have finished: another process may
+    /// take it over. Rows that wait are written, so that the next start need not fold them again.
+    pub fn close_files(&self) {
+        let store = self.view.store();
+        let durable = self.view.log().durable().min(self.view.head());
+        if let Err(error) = store.flush(durable) {
+            tracing::warn!(%error, "rows were not written; they are folded again at the next start");
+        }
+        store.close();
+        self.sync_registers();
+        self.registers.close();
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
         }
@@ -378,9 +379,7 @@ impl Engine {
             }
         }
         let Some(lock) = self.inner.lock.lock().take() else { return };
-        self.inner.core.flush_rows();
-        self.inner.core.sync_registers();
-        self.inner.core.close_log();
+        self.inner.core.close_files();
         drop(lock);
     }
 }

@@ -140,6 +140,8 @@ struct Disk {
     synced: u64,
     /// When upkeep last synced, or failed to.
     looked: Timestamp,
+    /// The directory may be somebody else's by now.
+    closed: bool,
 }
 
 impl Registers {
@@ -216,6 +218,12 @@ impl Registers {
         synced.inspect_err(|_| disk.file = None)
     }
 
+    /// Gives the file up for good: nothing is written any more.
+    pub(crate) fn close(&self) {
+        let mut disk = self.disk.lock();
+        (disk.closed, disk.file) = (true, None);
+    }
+
     /// Whether something waits to be durable for long enough, or to be written.
     pub(crate) fn is_due(&self, now: Timestamp) -> Due {
         let changed = !self.values.lock().changed.is_empty();
@@ -234,6 +242,9 @@ impl Registers {
     }
 
     fn write_to(&self, disk: &mut Disk) -> io::Result<()> {
+        if disk.closed {
+            return Err(io::Error::other("the engine has been stopped"));
+        }
         let mut values = self.values.lock();
         if values.changed.is_empty() && (disk.file.is_some() || disk.len == 0) {
             return Ok(());

@@ -254,9 +254,8 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Closes the file, also for views that are still held: another store may be opened in it.
     fn drop(&mut self) {
-        self.shared.upkeep.lock().close();
+        self.close();
     }
 }
 

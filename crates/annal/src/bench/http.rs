@@ -84,7 +84,7 @@ impl Running {
 
 /// Measures and adds rows.
 pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
-    let (reading, parsing) = (bare(false)?, bare(true)?);
+    let (reading, parsing) = (bare(false, ANSWER)?, bare(true, ANSWER)?);
     let running = Running::start(&dir.join("http"))?;
     let bulks = scale.events / BATCH;
     let jobs = [
@@ -152,12 +152,13 @@ fn read_back(address: SocketAddr, events: usize) -> anyhow::Result<Figure> {
 }
 
 /// A bare handler and the runtime it lives on.
-struct Bare {
-    address: SocketAddr,
+pub(super) struct Bare {
+    pub(super) address: SocketAddr,
     _runtime: Runtime,
 }
 
-fn bare(parse: bool) -> anyhow::Result<Bare> {
+/// A handler that reads the body, parses it if wanted, and answers.
+pub(super) fn bare(parse: bool, answer: &'static [u8]) -> anyhow::Result<Bare> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let address = listener.local_addr()?;
@@ -167,7 +168,7 @@ fn bare(parse: bool) -> anyhow::Result<Bare> {
             let _ = stream.set_nodelay(true);
             tokio::spawn(http1::Builder::new().timer(TokioTimer::new()).serve_connection(
                 TokioIo::new(stream),
-                service_fn(move |request| created(request, parse)),
+                service_fn(move |request| created(request, parse, answer)),
             ));
         }
     });
@@ -177,6 +178,7 @@ fn bare(parse: bool) -> anyhow::Result<Bare> {
 async fn created(
     request: Request<Incoming>,
     parse: bool,
+    answer: &'static [u8],
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut body = Vec::new();
     let mut incoming = request.into_body();
@@ -185,7 +187,7 @@ async fn created(
             body.extend_from_slice(data);
         }
     }
-    let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));
+    let mut response = Response::new(Full::new(Bytes::from_static(answer)));
     let good = !parse || parsed(&body);
     *response.status_mut() = if good { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
     Ok(response)

@@ -62,6 +62,8 @@ fn registers_outlive_the_engine() {
     let engine = open();
     engine.registers().raise(RegisterKind::Client, "ann", &[7]).expect("room");
     engine.shutdown();
+    engine.registers().raise(RegisterKind::Client, "ann", &[9]).expect("room");
+    assert!(engine.registers().write().is_err(), "the directory may be somebody else's by now");
     drop(engine);
     let engine = open();
     assert_eq!(engine.registers().get(RegisterKind::Client, "ann"), Some(vec![7]));

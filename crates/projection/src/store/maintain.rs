@@ -66,6 +66,12 @@ impl Store {
         Ok(())
     }
 
+    /// Closes the file, also for views that are still held, so that another may open it. What was
+    /// not written is folded again by whoever does.
+    pub fn close(&self) {
+        self.shared.upkeep.lock().close();
+    }
+
     /// Removes the file after damage, so that whoever opens it next begins anew. What is held in
     /// memory goes on answering as it can.
     pub fn condemn(&self) -> Result<(), StoreError> {
