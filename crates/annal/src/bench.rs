@@ -25,6 +25,8 @@ use clap::{Args, ValueEnum};
 
 use table::Table;
 
+use crate::small_pages;
+
 /// What to measure, and how long.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -116,6 +118,8 @@ impl Scale {
 
 /// Measures and prints the table.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    // As `annal serve`.
+    small_pages::prefer();
     let scale = Scale::new(args.quick);
     let scratch = Scratch::new(args)?;
     let mut table = Table::default();

@@ -14,6 +14,7 @@ mod import;
 mod logging;
 mod open_files;
 mod output;
+mod small_pages;
 mod sse;
 mod target;
 

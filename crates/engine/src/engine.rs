@@ -207,15 +207,24 @@ impl Core {
             tracing::warn!(%error, "rows were not written; they are folded again at the next start");
         }
         store.close();
-        if let Err(error) = self.registers.close() {
-            tracing::error!(%error, "registers were not synced; consumers may get events again");
-        }
         if let Err(error) = self.log.lock().close() {
             tracing::error!(%error, "the log was not closed; it is recovered at the next start");
         }
+        if let Err(error) = self.registers.close() {
+            tracing::error!(%error, "registers were not synced; consumers may get events again");
+        }
     }
 
+    /// Makes registers durable, never ahead of the log that they speak of.
     fn sync_registers(&self) {
+        if !self.registers.is_dirty() {
+            return;
+        }
+        if self.options.durability != Durability::Always
+            && let Err(error) = self.log.lock().sync()
+        {
+            return self.fail(&error.to_string());
+        }
         if let Err(error) = self.registers.sync() {
             tracing::error!(%error, "registers were not synced; consumers may get events again");
         }

@@ -121,8 +121,7 @@ impl Registers {
     /// Forgets registers of realtime clients, by their values.
     pub fn retain_clients(&self, stays: impl Fn(&[u8]) -> bool) -> io::Result<()> {
         let mut inner = self.inner.lock();
-        let of_client = |entry: &(&Box<str>, &Arc<[u8]>)| entry.0.starts_with(CLIENT);
-        let all = inner.values.iter().filter(of_client);
+        let all = inner.values.iter().filter(|(name, _)| name.starts_with(CLIENT));
         let gone: Vec<_> =
             all.filter(|(_, value)| !stays(value)).map(|(name, _)| name.clone()).collect();
         gone.iter().try_for_each(|name| self.forget(&mut inner, name))
@@ -185,6 +184,11 @@ impl Registers {
             }
         }
         Ok(())
+    }
+
+    /// Whether something written may not be durable yet.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.inner.lock().dirty
     }
 
     /// Makes everything written so far durable.

@@ -29,7 +29,7 @@ use crate::{
     cli::{Setting, Usage},
     config::{DEFAULT_PORT, Settings},
     demo::Switch,
-    open_files, target,
+    open_files, small_pages, target,
 };
 
 /// What is left of the time for shutting down when requests have had theirs.
@@ -44,6 +44,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
         return Err(Usage("serve runs a server here; it takes no --url".to_owned()).into());
     }
     open_files::raise();
+    small_pages::prefer();
     let settings = &setting.settings;
     let options = settings.engine_options()?;
     let dir = settings.data_dir();

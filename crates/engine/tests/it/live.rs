@@ -62,6 +62,8 @@ fn registers_outlive_the_engine() {
     let engine = open();
     engine.registers().raise("client/ann", &[7]).expect("room");
     engine.shutdown();
+    let late = engine.registers().raise("client/ann", &[9]);
+    assert!(late.is_err(), "the directory may be somebody else's by now");
     drop(engine);
     let engine = open();
     assert_eq!(engine.registers().get("client/ann").as_deref(), Some(&[7][..]));

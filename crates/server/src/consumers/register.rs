@@ -305,6 +305,10 @@ async fn topics(
     let view = std::sync::Arc::clone(engine.view());
     off_the_reactor(move || {
         let start = |(topic, since): (String, Option<String>)| {
+            if view.topic(&topic).map_err(|error| failed(&error))?.is_none() {
+                let detail = format!("there is no topic {topic}; POST /topics makes one");
+                return Err(Problem::new(Code::TopicNotFound, detail).with_text("topic", &topic));
+            }
             let after = match &since {
                 Some(id) => after_event(&view, &topic, id)?,
                 None => Position::ZERO,

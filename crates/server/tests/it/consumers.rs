@@ -21,6 +21,14 @@ fn post(served: &Served, path: &str, body: &str) -> Answer {
     served.send(&format!("POST {path}\ncontent-type: application/json\n\n{body}"))
 }
 
+/// Makes a topic that takes anything.
+#[track_caller]
+fn topic(served: &Served, name: &str) {
+    let made =
+        post(served, "/topics", &format!("{{\"name\":\"{name}\",\"schemas\":[],\"open\":true}}"));
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
 /// Registers a durable consumer; `more` are members after the callback. Its id and its secret.
 #[track_caller]
 fn durable(served: &Served, callback: &str, more: &str) -> (String, String) {

@@ -12,7 +12,7 @@ use std::{
 
 use annal_event::base64;
 
-use super::{append, consumer, durable, ephemeral, noted, post, served};
+use super::{append, consumer, durable, ephemeral, noted, post, served, topic};
 use crate::sink::{Sink, status, until};
 
 const FAST: &str = ",\"retry\":{\"schedule_ms\":[30,30,30,30,30,30,30,30,30],\"timeout_ms\":2000}";
@@ -20,6 +20,11 @@ const FAST: &str = ",\"retry\":{\"schedule_ms\":[30,30,30,30,30,30,30,30,30],\"t
 #[test]
 fn the_default_format_to_the_letter() {
     let (served, sink) = (served(), Sink::new());
+    let body = format!("{{\"callback\":\"{}\",\"topics\":{{\"other\":null}}}}", sink.url());
+    let unknown = post(&served, "/consumers/register", &body);
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "topic-not-found"));
+    topic(&served, "user-events");
+    topic(&served, "other");
     append(&served, "e1", "s", "user-events");
     append(&served, "e2", "s", "other");
     let id = ephemeral(&served, &sink.url(), "{\"user-events\":null}");
@@ -201,6 +206,7 @@ fn retry_after_is_obeyed() {
 #[test]
 fn an_ephemeral_consumer_disappears_on_its_first_failure() {
     let served = served();
+    topic(&served, "t");
     for (answer, reason) in [(500, "the endpoint answered 500"), (302, "redirects")] {
         let sink = Sink::that(move |_, _| status(answer));
         let id = ephemeral(&served, &sink.url(), "{\"t\":null}");
