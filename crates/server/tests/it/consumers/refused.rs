@@ -12,7 +12,7 @@ use std::{
 use annal_engine::EngineOptions;
 use annal_server::{Addresses, CallbackRules, Resolve, ServerOptions};
 
-use super::{append, consumer, durable, post};
+use super::{append, consumer, durable, post, topic};
 use crate::{
     fixture::Served,
     sink::{Sink, until},
@@ -48,6 +48,7 @@ fn resolving(
 #[test]
 fn addresses_that_are_not_on_the_internet() {
     let served = Served::new();
+    topic(&served, "t");
     for host in [
         "169.254.169.254",
         "127.0.0.1",
@@ -78,7 +79,7 @@ fn addresses_that_are_not_on_the_internet() {
             assert_eq!(answer.json()["pointer"], "/callback");
         }
     }
-    assert_eq!(served.engine().head().get(), 0, "nothing was registered");
+    assert_eq!(served.engine().head().get(), 1, "nothing was registered");
 }
 
 #[test]
