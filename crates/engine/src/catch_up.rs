@@ -282,7 +282,8 @@ fn refold(
     deletion: &Deletion,
 ) -> Result<(), OpenError> {
     let hidden = found(view, &deletion.query(), deletion.from.prev(), by)?;
-    let all = view.deletions().as_of(by);
+    // All of them, later ones too: what those hide is folded anew when their turn comes.
+    let all = view.deletions().as_of(Position::MAX);
     let stored = |position: Position| {
         let missing = || ReadError::Missing { position };
         view.stored(position)?.ok_or_else(missing)

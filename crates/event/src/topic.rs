@@ -228,6 +228,18 @@ impl<'a> Publication<'a> {
                 "an array holds CloudEvents, or items of topic, type and payload; not both";
             return Err(EventError::new(EventErrorKind::Invalid, "", detail));
         }
+        if let Ok(json::Json::Object(members)) = json::Json::parse(text) {
+            let known = |name: &str| ["topic", "type", "payload"].contains(&name);
+            let other = members.iter().find(|(name, _)| !name.decode().is_some_and(|n| known(&n)));
+            if let Some((name, _)) = other {
+                let detail = "an item has topic, type and payload; the topic gives it its id";
+                return Err(EventError::new(
+                    EventErrorKind::Invalid,
+                    format!("/{}", name.raw()),
+                    detail,
+                ));
+            }
+        }
         let text = |pointer: &'static str, found: Option<&'a str>| {
             let text = found.and_then(json::string_literal).filter(|text| !text.is_empty());
             text.ok_or_else(|| {
@@ -295,7 +307,7 @@ mod tests {
 
     #[test]
     fn publications_keep_their_payload() {
-        let text = br#" {"payload": {"n": 0.10}, "type":"a\u0062", "topic":"t", "more":1} "#;
+        let text = br#" {"payload": {"n": 0.10}, "type":"a\u0062", "topic":"t"} "#;
         let read = Publication::parse(text).expect("a publication");
         let expected =
             Publication { topic: "t".into(), ty: "ab".into(), payload: r#"{"n": 0.10}"# };
@@ -305,6 +317,7 @@ mod tests {
             (r#"{"topic":"t","type":7,"payload":1}"#, "/type"),
             (r#"{"topic":"t","type":"","payload":1}"#, "/type"),
             (r#"{"topic":"t","type":"a"}"#, "/payload"),
+            (r#"{"topic":"t","type":"a","payload":1,"id":"mine"}"#, "/id"),
             (r#"{"topic":"t","type":"a","payload":1,"source":"s"}"#, ""),
             ("[]", ""),
         ] {

@@ -6,7 +6,10 @@
 //! Nothing is ever fetched: a reference that leaves the schema is refused when the schema comes in.
 //! Regular expressions run in linear time.
 
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use annal_event::json::Json;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -56,6 +59,82 @@ fn unknown_dialect() -> SchemaError {
     }
 }
 
+/// Keywords whose schemas are about the same part of a document as the one they stand in.
+const IN_PLACE: [&str; 9] =
+    ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref"];
+
+/// One part of a document may be looked at by so many schemas.
+const SCHEMAS_MAX: u64 = 10_000;
+
+/// How often a part of a document is looked at: references may double that again and again, and
+/// whoever appends would wait for it.
+struct Work<'s> {
+    root: &'s Value,
+    known: HashMap<*const Value, u64>,
+    under_way: HashSet<*const Value>,
+}
+
+impl<'s> Work<'s> {
+    fn new(root: &'s Value) -> Work<'s> {
+        Work { root, known: HashMap::new(), under_way: HashSet::new() }
+    }
+
+    fn check(mut self) -> Result<(), SchemaError> {
+        let mut all = vec![self.root];
+        while let Some(value) = all.pop() {
+            self.of(value)?;
+            match value {
+                Value::Object(members) => all.extend(members.values()),
+                Value::Array(items) => all.extend(items),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, schema: &'s Value) -> Result<u64, SchemaError> {
+        let Value::Object(members) = schema else { return Ok(1) };
+        let here: *const Value = schema;
+        if let Some(work) = self.known.get(&here) {
+            return Ok(*work);
+        }
+        if !self.under_way.insert(here) {
+            return Err(SchemaError::of_root("it refers to itself without looking at a part"));
+        }
+        let mut work = 1_u64;
+        for (keyword, value) in members.iter().filter(|(name, _)| IN_PLACE.contains(&&***name)) {
+            work = work.saturating_add(match (keyword.as_str(), value) {
+                ("$ref", Value::String(to)) => self.of_reference(to)?,
+                (_, Value::Array(items)) => self.of_all(items.iter())?,
+                ("dependentSchemas", Value::Object(each)) => self.of_all(each.values())?,
+                (_, value) => self.of(value)?,
+            });
+        }
+        self.under_way.remove(&here);
+        if work > SCHEMAS_MAX {
+            let message = format!(
+                "a part of a document would be looked at by more than {SCHEMAS_MAX} schemas"
+            );
+            return Err(SchemaError::of_root(message));
+        }
+        self.known.insert(here, work);
+        Ok(work)
+    }
+
+    fn of_all(&mut self, schemas: impl Iterator<Item = &'s Value>) -> Result<u64, SchemaError> {
+        schemas.map(|schema| self.of(schema)).sum()
+    }
+
+    /// What is not found here is refused when the schema is compiled, or is an anchor.
+    fn of_reference(&mut self, to: &str) -> Result<u64, SchemaError> {
+        let target = match to.strip_prefix('#') {
+            Some(pointer) => self.root.pointer(&pointer.replace("%25", "%")),
+            None => None,
+        };
+        target.map_or(Ok(1), |target| self.of(target))
+    }
+}
+
 /// A schema, ready to be used.
 pub(crate) struct Compiled(Validator);
 
@@ -72,6 +151,7 @@ impl Compiled {
             Draft::Unknown => return Err(unknown_dialect()),
             draft => draft,
         };
+        Work::new(schema).check()?;
         let validator = jsonschema::options()
             .with_draft(draft)
             .with_pattern_options(PatternOptions::regex().size_limit(REGEX_BYTES_MAX))

@@ -1,8 +1,15 @@
 //! Cross-origin requests (WHATWG Fetch §3.2): off unless origins are given.
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
 
-use crate::{ServerOptions, reply::Reply, route::Route, service::no_content, shared::Shared};
+use crate::{
+    ServerOptions,
+    problem::{Code, Problem},
+    reply::Reply,
+    route::Route,
+    service::no_content,
+    shared::Shared,
+};
 
 /// What a script may read besides the simple headers.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -48,6 +55,26 @@ pub(crate) fn allow(
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
+}
+
+/// Refuses changes that a page from elsewhere asks for: a browser sends simple requests without
+/// asking first, and says whose they are (WHATWG Fetch §3.1).
+pub(crate) fn check(options: &ServerOptions, head: &Parts) -> Result<(), Problem> {
+    let Some(origin) = head.headers.get(header::ORIGIN) else { return Ok(()) };
+    if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| head.uri.authority().map(|host| host.as_str().as_bytes()));
+    let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let same = own.is_some_and(|(_, authority)| {
+        host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes()))
+    });
+    if same || allowed(options, Some(origin)).is_some() {
+        return Ok(());
+    }
+    let detail = "pages of this origin may not change anything here; --cors-origin allows one";
+    Err(Problem::new(Code::OriginRefused, detail))
 }
 
 fn allowed<'h>(

@@ -74,6 +74,8 @@ codes! {
     InvalidTopic = "invalid-topic", 400, "The topic cannot be read";
     /// A message to realtime clients, or a checkpoint of one, that is not what it should be.
     InvalidMessage = "invalid-message", 400, "The message is not what this route takes";
+    /// A page of a foreign origin asks for a change.
+    OriginRefused = "origin-refused", 403, "The page's origin may not change anything here";
     /// No such route.
     NotFound = "not-found", 404, "There is nothing at this path";
     /// No such event.

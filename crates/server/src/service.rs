@@ -48,7 +48,9 @@ pub(crate) async fn serve(
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     let asked = Asked::of(&head);
-    let (route, answer) = match addressed(&head) {
+    let matched =
+        addressed(&head).and_then(|matched| cors::check(&shared.options, &head).map(|()| matched));
+    let (route, answer) = match matched {
         // The only one that waits long: without the head, which holds on to the read buffer.
         Ok(Matched { route: Route::Events, .. }) if head.method == Method::POST => {
             (Route::Events, appended(&shared, head, body).await)

@@ -9,6 +9,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, IoSlice},
     os::unix::fs::FileExt,
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -58,6 +59,8 @@ impl Storage for FileStorage {
             .write(true)
             .create(true)
             .truncate(true)
+            // Events may be confidential, and registers hold secrets.
+            .mode(0o600)
             .open(self.resolve(path)?)
             .map_err(full)?;
         Ok(Arc::new(DiskFile(file)))

@@ -150,3 +150,31 @@ fn a_resource_loses_the_commits_that_are_deleted() {
     }
     engine.shutdown();
 }
+
+#[test]
+fn what_was_deleted_stays_deleted_when_rows_are_folded_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
+    let gone: Vec<String> = (0..9).map(|n| format!("person/{n}")).collect();
+    for (n, subject) in gone.iter().enumerate() {
+        let data = format!("{{\"resource_id\":\"{n}\",\"resource_data\":{{\"ssn\":123}}}}");
+        let event = Event::new(format!("p{n}"), "/app", "json.commit")
+            .with_subject(subject.clone())
+            .with_json(data);
+        put(&engine, &[event]);
+        let deletion =
+            Deletion { subject: subject.clone(), recursive: false, ty: None, from: Position::ZERO };
+        put(&engine, &[deletion.to_event(format!("d{n}"))]);
+    }
+    for missing in [None, Some("data.redb"), None] {
+        for subject in &gone {
+            assert!(matches!(engine.view().resource(subject), Ok(Lookup::Nothing)), "{subject}");
+        }
+        engine.shutdown();
+        if let Some(missing) = missing {
+            std::fs::remove_file(dir.path().join(missing)).expect("removed");
+        }
+        engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
+    }
+    engine.shutdown();
+}

@@ -36,6 +36,23 @@ impl<'a> Number<'a> {
         self.text
     }
 
+    /// The same text for equal numbers, and no others: sign, digits, exponent.
+    pub fn canonical(&self) -> String {
+        let parts = self.parts();
+        if parts.is_zero() {
+            return "0".to_owned();
+        }
+        let sign = if parts.negative { "-" } else { "" };
+        let digits: String = parts.digits().map(|digit| char::from(*digit)).collect();
+        match parts.exponent.plus(parts.shift) {
+            Sum::Small(exponent) => format!("{sign}{digits}e{exponent}"),
+            Sum::Large { negative, digits: exponent } => {
+                let exponent = String::from_utf8_lossy(&exponent).into_owned();
+                format!("{sign}{digits}e{}{exponent}", if negative { "-" } else { "" })
+            }
+        }
+    }
+
     fn parts(&self) -> Parts<'a> {
         let (negative, digits) = match self.text.as_bytes() {
             [b'-', rest @ ..] => (true, rest),

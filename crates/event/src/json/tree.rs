@@ -235,6 +235,66 @@ pub(super) fn same_value(left: &Json<'_>, right: &Json<'_>, work: &mut u64) -> b
     }
 }
 
+impl Json<'_> {
+    /// The same text for equal values, and no others: numbers by value, strings without needless
+    /// escapes, members in order of name.
+    pub fn canonical(&self) -> String {
+        let mut out = String::new();
+        self.push_canonical(&mut out);
+        out
+    }
+
+    fn push_canonical(&self, out: &mut String) {
+        let string = |out: &mut String, text: &Text<'_>| match text.decode() {
+            Some(decoded) => push_quoted(out, &decoded),
+            // With a lone surrogate it has no other way to be written.
+            None => out.extend(["\"", text.raw(), "\""]),
+        };
+        match self {
+            Json::Number(number) => out.push_str(&number.canonical()),
+            Json::String(text) => string(out, text),
+            Json::Array(items) => {
+                out.push('[');
+                for item in items {
+                    item.push_canonical(out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+            Json::Object(members) => {
+                let mut sorted: Vec<(String, String)> = members
+                    .iter()
+                    .map(|(name, value)| {
+                        let mut key = String::new();
+                        string(&mut key, &name);
+                        (key, value.canonical())
+                    })
+                    .collect();
+                sorted.sort_unstable();
+                out.push('{');
+                for (name, value) in sorted {
+                    out.extend([name.as_str(), ":", value.as_str(), ","]);
+                }
+                out.push('}');
+            }
+            Json::Null | Json::Boolean(_) => out.push_str(&self.to_string()),
+        }
+    }
+}
+
+/// A JSON string with as few escapes as may be.
+fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
 impl PartialEq for Json<'_> {
     fn eq(&self, other: &Json<'_>) -> bool {
         same_value(self, other, &mut 0)

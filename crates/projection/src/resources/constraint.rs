@@ -37,7 +37,7 @@ pub(super) fn update(
     let old = texts.old.map(|text| Rows::of(schema, resource, text)).unwrap_or_default();
     let new = texts.new.map(|text| Rows::of(schema, resource, text)).unwrap_or_default();
     if checks.is_some() {
-        new.check(draft, resource)?;
+        new.check(draft, resource, &old)?;
     }
     let me = resource.to_string();
     for (key, _) in old.unique.iter().filter(|(key, _)| !new.unique.iter().any(|n| n.0 == *key)) {
@@ -90,7 +90,9 @@ impl Rows {
         let mut rows = Rows::default();
         for member in &schema.unique {
             if let Some(value) = json::text_at(text, &[member]).filter(|value| *value != "null") {
-                rows.unique.push((key::unique(resource.ty(), member, value), member.clone()));
+                // Equal values are the same, however they are written.
+                let value = json::Json::parse(value).map_or(value.into(), |json| json.canonical());
+                rows.unique.push((key::unique(resource.ty(), member, &value), member.clone()));
             }
         }
         for (member, ty) in &schema.references {
@@ -109,7 +111,14 @@ impl Rows {
         self.refers.iter().map(|(key, ..)| key).collect()
     }
 
-    fn check(&self, draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
+    /// What was so before may stay: a reference whose target was deleted by force, say.
+    fn check(
+        &self,
+        draft: &Draft,
+        resource: &ResourceKey<'_>,
+        before: &Rows,
+    ) -> Result<(), Failure> {
+        let kept = before.references();
         let me = resource.to_string();
         for (key, member) in &self.unique {
             if let Some(holder) = draft.get(key)?
@@ -119,7 +128,7 @@ impl Rows {
                 return Err(Refusal::NotUnique { member: member.clone(), holder }.into());
             }
         }
-        for (_, member, target) in &self.refers {
+        for (_, member, target) in self.refers.iter().filter(|(key, ..)| !kept.contains(key)) {
             let exists = document(draft, target)?.is_some_and(|found| !found.is_deleted());
             if !exists && target != resource {
                 let (member, target) = (member.clone(), target.to_string());

@@ -39,6 +39,7 @@ impl Schema {
     pub fn compile(name: &str, text: &str, position: Position) -> Result<Schema, SchemaError> {
         let value = parse(text)?;
         let compiled = Compiled::of(&value)?;
+        only_at_the_root(&value, "")?;
         let unique = unique(&value)?;
         let references = references(&value)?;
         let (name, text) = (name.to_owned(), text.to_owned());
@@ -49,6 +50,27 @@ impl Schema {
     pub(super) fn errors(&self, document: &str) -> Vec<SchemaError> {
         self.compiled.errors(document)
     }
+}
+
+/// Our own keywords stand at the root, where they name members. Elsewhere they would do nothing.
+fn only_at_the_root(schema: &Value, pointer: &str) -> Result<(), SchemaError> {
+    let Value::Object(members) = schema else { return Ok(()) };
+    for keyword in ["x-unique", "x-references"] {
+        if !pointer.is_empty() && members.contains_key(keyword) {
+            return Err(SchemaError {
+                pointer: format!("{pointer}/{keyword}"),
+                message: format!("{keyword} stands at the root of a schema, and names members"),
+            });
+        }
+    }
+    for keyword in ["properties", "$defs", "definitions"] {
+        for (name, schema) in members.get(keyword).and_then(Value::as_object).into_iter().flatten()
+        {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            only_at_the_root(schema, &format!("{pointer}/{keyword}/{name}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn unique(schema: &Value) -> Result<Vec<String>, SchemaError> {
@@ -122,8 +144,32 @@ mod tests {
         assert_eq!(pointer(r#"{"properties":{"a":{"minimum":"x"}}}"#), "/properties/a/minimum");
         assert_eq!(pointer(r#"{"x-unique":"email"}"#), "/x-unique");
         assert_eq!(pointer(r#"{"x-references":{"author":7}}"#), "/x-references");
+        assert_eq!(
+            pointer(r#"{"properties":{"k":{"properties":{"l":{"x-unique":true}}}}}"#),
+            "/properties/k/properties/l/x-unique"
+        );
         assert_eq!(pointer("{"), "");
         assert!(compile("true").is_ok());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_schema_that_doubles() {
+        let doubling = |levels: usize| {
+            let defs: Vec<String> = (0..=levels)
+                .map(|n| match n {
+                    0 => "\"a0\":{\"type\":\"string\"}".to_owned(),
+                    n => {
+                        let to = format!("{{\"$ref\":\"#/$defs/a{}\"}}", n - 1);
+                        format!("\"a{n}\":{{\"anyOf\":[{to},{to}]}}")
+                    }
+                })
+                .collect();
+            format!("{{\"$defs\":{{{}}},\"$ref\":\"#/$defs/a{levels}\"}}", defs.join(","))
+        };
+        assert!(compile(&doubling(8)).is_ok());
+        assert!(compile(&doubling(22)).is_err() && compile(&doubling(60)).is_err());
+        assert!(compile(r##"{"$ref":"#"}"##).is_err(), "for ever");
+        assert!(compile(r##"{"properties":{"next":{"$ref":"#"}}}"##).is_ok(), "a list");
     }
 
     #[test]

@@ -79,6 +79,9 @@ fn read(engine: &Engine, headers: &HeaderMap, query: Option<&str>) -> Result<Req
         return Err(invalid("filter", format_args!("`filter` names at most {TYPES_MAX} types")));
     }
     let start = Start::cursor(&mut params, headers)?.unwrap_or(Start::New);
+    if let Start::Checkpoint(_) = start {
+        return Err(invalid("checkpoint", "`checkpoint` is the `_sequence` of a message"));
+    }
     params.finish()?;
     Ok(Request { client, types, start })
 }

@@ -24,6 +24,9 @@ use crate::{
 /// Longest type of a message, in bytes.
 const TYPE_BYTES_MAX: usize = 128;
 
+/// Names of messages that are about a stream.
+const CONTROL: [&str; 5] = ["connected", "reset", "busy", "checkpoint", "error"];
+
 /// Which of the routes it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind<'p> {
@@ -113,6 +116,10 @@ fn check_type(ty: Cow<'_, str>) -> Result<Cow<'_, str>, Problem> {
         let detail = format!(
             "eventType has 1 to {TYPE_BYTES_MAX} bytes, no line breaks, control characters or commas"
         );
+        return Err(wrong("eventType", detail));
+    }
+    if CONTROL.contains(&&*ty) {
+        let detail = format!("eventType {ty} is what streams themselves say; use another");
         return Err(wrong("eventType", detail));
     }
     Ok(ty)

@@ -153,23 +153,25 @@ impl Request<'_> {
 
     fn before(&self, name: &str) -> Result<Before, Problem> {
         let found = self.engine.view().resource(name).map_err(|error| failed(&error))?;
+        // `type/id` is that and nothing else, where something is written.
+        let exact = ResourceKey::from_text(name);
         match found {
-            Lookup::One(resource) => {
+            Lookup::One(resource) if exact.as_ref().is_none_or(|key| *key == resource.key) => {
                 let revision = resource.document.revision();
                 let there = resource.document.text().map(|text| (revision, text.to_owned()));
                 Ok(Before { key: resource.key, was_deleted: there.is_none(), there })
             }
-            Lookup::Nothing => {
-                let key = ResourceKey::from_text(name).ok_or_else(|| {
+            Lookup::Several(_) if exact.is_none() => {
+                let detail = format!("several resources are called {name}; name one as type/id");
+                Err(Problem::new(Code::InvalidRequest, detail))
+            }
+            Lookup::Nothing | Lookup::One(_) | Lookup::Several(_) => {
+                let key = exact.ok_or_else(|| {
                     let detail =
                         format!("there is no resource {name}; to make one, name it as type/id");
                     Problem::new(Code::ResourceNotFound, detail)
                 })?;
                 Ok(Before { key: key.into_owned(), there: None, was_deleted: false })
-            }
-            Lookup::Several(_) => {
-                let detail = format!("several resources are called {name}; name one as type/id");
-                Err(Problem::new(Code::InvalidRequest, detail))
             }
         }
     }

@@ -68,6 +68,15 @@ fn cross_origin_requests_only_where_allowed() {
     assert_eq!(read.header("access-control-allow-origin"), Some("https://app.example"));
     let other = served.send("GET /events\norigin: https://evil.example");
     assert_eq!(other.header("access-control-allow-origin"), None);
+    for (origin, expected) in [
+        ("https://evil.example", (403, "origin-refused")),
+        ("null", (403, "origin-refused")),
+        ("https://app.example", (400, "invalid-parameter")),
+        ("http://test", (400, "invalid-parameter")),
+    ] {
+        let change = served.send(&format!("POST /subjects/delete\norigin: {origin}\n"));
+        assert_eq!((change.status, change.code().as_str()), expected, "{origin}");
+    }
 }
 
 #[test]

@@ -122,6 +122,17 @@ fn only_the_types_that_are_asked_for() {
 }
 
 #[test]
+fn what_cannot_be_meant_is_refused() {
+    let served = Served::new();
+    let connect = served.send("GET /api/sse/connect?clientId=ann&checkpoint=abc");
+    assert_eq!((connect.status, connect.code().as_str()), (400, "invalid-parameter"));
+    for name in ["connected", "reset", "busy"] {
+        let refused = post(&served, "/api/sse/broadcast", json!({"eventType": name, "data": 1}));
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-message"), "{name}");
+    }
+}
+
+#[test]
 fn the_same_client_twice() {
     let served = Served::new();
     let mut streams = [connect(&served, "clientId=ann"), connect(&served, "clientId=ann")];

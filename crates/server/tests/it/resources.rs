@@ -219,6 +219,13 @@ fn one_name_may_stand_for_several() {
     assert_eq!(get(&served, "task-7").text(), "2");
     assert_eq!(get(&served, "a-b-c").text(), "3");
     assert_eq!(get(&served, "a-b%2Fc").text(), "3");
+    put(&served, "folder/invoice/7", "1", "");
+    assert_eq!(get(&served, "invoice/7").text(), "1", "read by its id");
+    assert_eq!(served.send("DELETE /resources/invoice/7").status, 404, "written as type/id only");
+    assert_eq!(put(&served, "invoice/7", "2", "").status, 201);
+    assert_eq!(get(&served, "folder/invoice/7").text(), "1");
+    served.send("DELETE /resources/folder/invoice/7");
+    served.send("DELETE /resources/invoice/7");
     let unclear = served.send(
         "POST /events\ncontent-type: application/json\n\n{\"events\":[{\"source\":\"a\",\"type\":\"t\"}],\
          \"preconditions\":[{\"resource\":\"7\",\"revision\":null}]}",
@@ -377,6 +384,8 @@ fn unique_values_and_references_hold() {
         200,
         "it is free again"
     );
+    let escaped = put(&served, "user/eve", r#"{"email":"\u0061@x"}"#, "");
+    assert_eq!(escaped.code(), "constraint-violation", "the same text, written otherwise");
     assert_eq!(put(&served, "issue/1", r#"{"author":"eve"}"#, "").code(), "constraint-violation");
     assert_eq!(put(&served, "issue/1", r#"{"author":"ann","watchers":["bob"]}"#, "").status, 201);
     let kept = served.send("DELETE /resources/user/bob");
@@ -385,6 +394,8 @@ fn unique_values_and_references_hold() {
     assert_eq!(served.send("DELETE /resources/user/bob").status, 204);
     assert_eq!(served.send("DELETE /resources/user/ann").status, 409);
     assert_eq!(served.send("DELETE /resources/user/ann?force=true").status, 204);
+    let other = merge(&served, "issue/1", r#"{"title":"still about somebody"}"#, "");
+    assert_eq!(other.status, 200, "what was so before may stay");
     let two = schema(&served, "Issue", r#"{"x-unique":["n"]}"#);
     assert_eq!(two.status, 200);
     put(&served, "issue/2", r#"{"n":1}"#, "");
