@@ -39,6 +39,7 @@ pub(super) async fn resume(
 ) -> Result<Response<Reply>, Problem> {
     let id = consumer.spec.id.clone();
     if consumer.state != ConsumerState::Active {
+        keys(engine, &id)?;
         append(engine, ConsumerEvent::Resumed { id: id.clone() }).await?;
     }
     show::one(shared, engine, find(engine, &id)?).await
@@ -86,6 +87,11 @@ pub(super) async fn rotate(
     Ok(reply::json(StatusCode::OK, out))
 }
 
+fn keys(engine: &Engine, id: &str) -> Result<Keys, Problem> {
+    let lost = "rotate the consumer's secret; the old one is lost";
+    Keys::load(engine.registers(), id).ok_or_else(|| Problem::new(Code::SecretLost, lost))
+}
+
 /// Sends an event that is in no log, and says how that went.
 pub(super) async fn test(
     shared: &Shared,
@@ -93,9 +99,7 @@ pub(super) async fn test(
     consumer: &Consumer,
 ) -> Result<Response<Reply>, Problem> {
     let spec = &consumer.spec;
-    let keys = Keys::load(engine.registers(), &spec.id).ok_or_else(|| {
-        Problem::new(Code::SecretLost, "rotate the consumer's secret; the old one is lost")
-    })?;
+    let keys = keys(engine, &spec.id)?;
     let callback = Callback::parse(&spec.callback);
     let callback = callback.map_err(|what| Problem::new(Code::CallbackRefused, what))?;
     let now = engine.now();

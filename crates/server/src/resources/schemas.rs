@@ -95,6 +95,13 @@ async fn put(
         Some(schema) if schema.text == json && schema.name == name => {
             return Ok(described(shared, schema, StatusCode::OK));
         }
+        Some(schema) if schema.name != name => {
+            let detail = format!(
+                "documents of this type are held to {}; PUT that one, or delete it first",
+                schema.name
+            );
+            return Err(Problem::new(Code::InvalidParameter, detail).with_text("parameter", "name"));
+        }
         Some(_) => StatusCode::OK,
         None => StatusCode::CREATED,
     };

@@ -369,6 +369,7 @@ fn a_document_grows_no_longer_than_an_event() {
 fn unique_values_and_references_hold() {
     let served = Served::new();
     schema(&served, "User", r#"{"x-unique":["email"]}"#);
+    assert_eq!(schema(&served, "USER", "{}").code(), "invalid-parameter", "User is there");
     schema(&served, "Issue", r#"{"x-references":{"author":"user","watchers":"user"}}"#);
     put(&served, "user/ann", r#"{"email":"a@x"}"#, "");
     let taken = put(&served, "user/bob", r#"{"email":"a@x"}"#, "");
