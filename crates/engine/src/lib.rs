@@ -46,6 +46,7 @@ pub use annal_projection::{
     schema::SchemaError,
     topics::{Counter, Refusal as TopicRefusal, Topic},
 };
+pub use annal_storage::{Rank, stand_back};
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };

@@ -329,7 +329,7 @@ impl Running {
         let (opened, told) = mpsc::sync_channel(1);
         // The threads of the index inherit the priority of the one that opens it.
         let thread = thread::Builder::new().name("annal-search".to_owned()).spawn(move || {
-            if let Err(error) = annal_storage::stand_back() {
+            if let Err(error) = annal_storage::stand_back(annal_storage::Rank::Behind) {
                 tracing::warn!(%error, "search runs at the priority of everything else");
             }
             match open(&core, dir, options) {

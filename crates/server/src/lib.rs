@@ -36,6 +36,7 @@ mod percent;
 mod problem;
 mod query;
 mod read;
+mod readers;
 mod realtime;
 mod reply;
 mod resources;

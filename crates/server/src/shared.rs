@@ -19,6 +19,7 @@ use crate::{
     eventsdb::Clients,
     metrics::Metrics,
     problem::{Code, Problem},
+    readers::Readers,
     realtime::{presence::Presence, recent::Recent},
     stream::audience::Audiences,
     webhook::{Webhooks, net::NetSender},
@@ -43,9 +44,6 @@ const LARGE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// At shutdown streams end one after the other, on average so far apart.
 const DRAIN_PER_STREAM: Duration = Duration::from_micros(200);
-
-/// Readers that may be at the disk at a time: they share it with the writer.
-const READERS_MAX: usize = 2;
 
 /// Where the engine will be, once its data directory is open. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -83,8 +81,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) audiences: Audiences,
     pub(crate) webhooks: Webhooks,
-    /// Reads that may go to the disk take one each.
-    pub(crate) readers: Arc<Semaphore>,
+    /// Who reads for those far behind.
+    pub(crate) readers: Arc<Readers>,
     /// Those who follow as clients of Events-DB.
     pub(crate) clients: Clients,
     /// Told when the server stops.
@@ -120,7 +118,7 @@ impl Shared {
             large: Arc::new(Semaphore::new(LARGE_SHARES)),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             held_bytes: AtomicUsize::new(0),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            readers: Arc::default(),
             clients: Clients::default(),
             stopped: Arc::default(),
             streams: AtomicUsize::new(0),

@@ -2,15 +2,25 @@
 
 use std::io;
 
-/// How far a thread stands back: it gets about a tenth of what another thread gets on the same
-/// core, and all of a core that nobody else wants.
-const NICENESS: i32 = 10;
+/// How far a thread stands back for others that want the same core. It gets all of a core that nobody
+/// else wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Somebody will wait for it: about a tenth of what another thread gets.
+    Behind,
+    /// It can take as long as it takes: about a seventieth.
+    Last,
+}
 
 /// From now on this thread, and those it starts, go after other threads that want the processor.
 /// There is no way back. Does nothing where a system knows priorities of whole processes only.
-pub fn stand_back() -> io::Result<()> {
+pub fn stand_back(rank: Rank) -> io::Result<()> {
+    let niceness = match rank {
+        Rank::Behind => 10,
+        Rank::Last => 19,
+    };
     if cfg!(target_os = "linux") {
-        rustix::process::nice(NICENESS)?;
+        rustix::process::nice(niceness)?;
     }
     Ok(())
 }

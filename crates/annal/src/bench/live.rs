@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use annal_engine::{Append, Engine};
+use annal_engine::{Append, Engine, Rank, stand_back};
 use annal_event::{Encoded, Event};
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -117,19 +117,30 @@ fn paced(dir: &Path, clients: usize, per_second: u32, table: &mut Table) -> anyh
     running.stop()?;
     for (name, of_all) in [("p50", 50), ("p99", 99)] {
         let what = format!("{per_second} events/s to {clients} streams, {name}");
-        let figure = |times: &[Duration]| Figure::Time(times[(times.len() - 1) * of_all / 100]);
+        let figure =
+            |paced: &Paced| Figure::Time(paced.times[(paced.times.len() - 1) * of_all / 100]);
         table.row(&what, figure(&ours), Some((figure(&floor), "bare broadcast")));
     }
+    let what = format!("{per_second} events/s to {clients} streams, processor time a delivery");
+    let baseline = Some((Figure::Time(floor.each), "bare broadcast"));
+    table.row(&what, Figure::Time(ours.each), baseline);
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// From before each push until each client has it, sorted.
+/// What it was like for many clients.
+struct Paced {
+    /// From before each push until each client had it, sorted.
+    times: Vec<Duration>,
+    /// Processor time of a delivery, the client's share included.
+    each: Duration,
+}
+
 fn under_way(
     address: SocketAddr,
     clients: usize,
     per_second: u32,
     mut push: impl FnMut(usize) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Paced> {
     let every = Duration::from_secs(1) / per_second;
     let count = (PACED_FOR.as_secs() as u32 * per_second) as usize;
     let pushed: Arc<Mutex<Vec<Instant>>> = Arc::default();
@@ -143,7 +154,7 @@ fn under_way(
     };
     go.recv().context("the clients could not connect")?;
     thread::sleep(SETTLE);
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), processor_time()?);
     for number in 0..count {
         let due = begun + every * number as u32;
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -152,18 +163,21 @@ fn under_way(
         }
         push(number)?;
     }
-    let mut times = readers.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
+    let read = readers.join().map_err(|_| anyhow::anyhow!("the clients panicked"))?;
+    let (mut times, after) = read?;
     times.sort_unstable();
-    Ok(times)
+    Ok(Paced { each: (after - before) / times.len() as u32, times })
 }
 
+/// How long each message was under way, and the processor time of this process at the end: that of a
+/// thread cannot be read any more when it has ended.
 async fn read_all(
     address: SocketAddr,
     clients: usize,
     count: usize,
     pushed: &Arc<Mutex<Vec<Instant>>>,
     ready: &std::sync::mpsc::Sender<()>,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<(Vec<Duration>, Duration)> {
     let mut open = Vec::with_capacity(clients);
     for _ in 0..clients {
         let mut stream = connect(address).await?;
@@ -197,7 +211,7 @@ async fn read_all(
     for client in reading {
         times.append(&mut client.await??);
     }
-    Ok(times)
+    Ok((times, processor_time()?))
 }
 
 fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
@@ -260,9 +274,13 @@ fn processor_time() -> anyhow::Result<Duration> {
     Ok(total)
 }
 
-/// Reads a stream to its end and keeps nothing.
+/// Reads a stream to its end and keeps nothing, on a thread that takes no processor from others: what
+/// is measured is the server, and its clients are elsewhere.
 fn discard(mut stream: Blocking) -> thread::JoinHandle<()> {
     thread::spawn(move || {
+        if let Err(error) = stand_back(Rank::Last) {
+            eprintln!("clients run at the priority of everything else: {error}");
+        }
         let mut piece = vec![0; 64 * 1024];
         while stream.read(&mut piece).is_ok_and(|read| read > 0) {}
     })

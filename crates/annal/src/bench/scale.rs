@@ -144,7 +144,7 @@ fn drop_page_cache(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn size_of(dir: &Path) -> anyhow::Result<u64> {
+pub(super) fn size_of(dir: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         bytes += File::open(entry?.path())?.metadata()?.len();

@@ -16,6 +16,7 @@ use anyhow::{Context, ensure};
 
 use super::{
     Scale, engine,
+    scale::size_of,
     table::{Figure, Table, rate},
 };
 
@@ -23,6 +24,12 @@ const BATCH: usize = 1_000;
 
 /// Words there are; small numbers occur far more often.
 const WORDS: usize = 20_000;
+
+/// What words are made of.
+const SYLLABLES: [&str; 20] = [
+    "ra", "to", "mi", "ke", "su", "no", "la", "vi", "po", "de", "ba", "ti", "gu", "se", "fo", "wa",
+    "ne", "lo", "cha", "re",
+];
 
 /// Words of a document, which makes about a kilobyte.
 const DOCUMENT_WORDS: usize = 110;
@@ -44,10 +51,13 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     beside_appends(dir, scale.events, table)?;
     let root = dir.join("search");
     let opened = Engine::open(&root, searching(true))?;
-    documents(&opened, scale.documents, table)?;
+    let bytes = documents(&opened, scale.documents, table)?;
     queries(&opened, table)?;
     visible(&opened, table)?;
+    // Which ends what is being merged.
     opened.shutdown();
+    let share = size_of(&root.join("search_index"))? as f64 / bytes as f64;
+    table.row("search index, of the JSON of both", Figure::Share(share), None);
     Ok(fs::remove_dir_all(&root)?)
 }
 
@@ -90,8 +100,8 @@ fn beside_appends(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result
     Ok(())
 }
 
-/// Commits that make documents, and the time until all are found.
-fn documents(engine: &Engine, total: usize, table: &mut Table) -> anyhow::Result<()> {
+/// Commits that make documents, and the time until all are found. Gives the bytes of what is indexed.
+fn documents(engine: &Engine, total: usize, table: &mut Table) -> anyhow::Result<usize> {
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     let (mut bytes, begun) = (0, Instant::now());
     for first in (0..total).step_by(BATCH) {
@@ -113,10 +123,7 @@ fn documents(engine: &Engine, total: usize, table: &mut Table) -> anyhow::Result
     // Each is a resource and an event.
     let indexed = rate(2 * left as usize, took);
     table.row("documents indexed afterwards, resources and events", indexed, None);
-    let stats = searcher.stats().context("the index is there")?;
-    let share = Figure::Share(stats.bytes as f64 / (2 * bytes) as f64);
-    table.row("search index, of the JSON of both", share, None);
-    Ok(())
+    Ok(2 * bytes)
 }
 
 fn commit(event: &str, id: &str, text: &str) -> Event<'static> {
@@ -217,9 +224,14 @@ impl Dice {
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A word as they occur: the n-th about 1/n as often as the first.
+    /// A word as they occur: the n-th about 1/n as often as the first, and longer.
     fn word(&mut self) -> String {
         let rank = (WORDS as f64).powf(self.next()) as usize;
-        format!("w{rank}")
+        let (mut word, mut left) = (String::new(), rank + SYLLABLES.len());
+        while left > 0 {
+            word.push_str(SYLLABLES[left % SYLLABLES.len()]);
+            left /= SYLLABLES.len();
+        }
+        word
     }
 }

@@ -7,7 +7,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -280,38 +280,25 @@ impl StreamBody {
         Ok(handed_on(chunk))
     }
 
-    /// Reads on in a snapshot, when it is this stream's turn at the disk: memory for reading is
-    /// taken by those who have a turn, not by all who wait.
+    /// Reads on in a snapshot, when it is this stream's turn at the disk.
     fn read_piece(&self, mut snapshot: Box<Snapshot>) -> ReadingPiece {
-        let readers = Arc::clone(&self.place.shared.readers);
-        Box::pin(async move {
-            let turn = readers.acquire_owned().await?;
-            let read = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let (mut bytes, more) = snapshot.piece()?;
-                bytes.shrink_to_fit();
-                Ok::<_, ReadError>(Piece { bytes, rest: more.then_some(snapshot) })
-            });
-            Ok(read.await??)
-        })
+        Box::pin(self.place.shared.readers.read(move || {
+            let (mut bytes, more) = snapshot.piece()?;
+            bytes.shrink_to_fit();
+            Ok(Piece { bytes, rest: more.then_some(snapshot) })
+        }))
     }
 
     /// Reads where nobody else waits for it, when it is this stream's turn at the disk.
     fn read_behind(&self, mut subscription: Subscription<View>) -> Reading {
-        let readers = Arc::clone(&self.place.shared.readers);
         let (shared, audience) = (Arc::clone(&self.place.shared), Arc::clone(&self.audience));
-        Box::pin(async move {
-            let turn = readers.acquire_owned().await?;
-            let read = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let bytes = match subscription.next(CHUNK_BYTES, std::task::Waker::noop())? {
-                    Step::Events(events) => encode(&shared, &audience.asked, &events)?,
-                    Step::Scanned | Step::CaughtUp => Vec::new(),
-                };
-                Ok::<_, ReadError>(Behind { subscription, bytes })
-            });
-            Ok(read.await??)
-        })
+        Box::pin(self.place.shared.readers.read(move || {
+            let bytes = match subscription.next(CHUNK_BYTES, Waker::noop())? {
+                Step::Events(events) => encode(&shared, &audience.asked, &events)?,
+                Step::Scanned | Step::CaughtUp => Vec::new(),
+            };
+            Ok(Behind { subscription, bytes })
+        }))
     }
 
     fn checkpoint(&mut self, cursor: Position, after: u64) -> Option<Bytes> {

@@ -6,14 +6,13 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
-use annal_engine::{Engine, ReadError, Step, Subscription, View};
+use annal_engine::{Engine, Step, Subscription, View};
 use annal_event::{Interest, Position, StoredEvent};
-use tokio::sync::Semaphore;
 
-use crate::{read::NEAR_HEAD, reply::BodyError};
+use crate::{read::NEAR_HEAD, readers::Readers, reply::BodyError};
 
 /// About so many bytes of records at a time.
 const STEP_BYTES: usize = 16 * 1024;
@@ -36,7 +35,7 @@ pub(crate) struct Follow {
     phase: Phase,
     interest: Interest,
     view: Arc<View>,
-    readers: Arc<Semaphore>,
+    readers: Arc<Readers>,
     /// At most so many events at a time.
     events_max: usize,
     cursor: Position,
@@ -54,7 +53,7 @@ enum Phase {
 impl Follow {
     pub(crate) fn new(
         engine: &Engine,
-        readers: &Arc<Semaphore>,
+        readers: &Arc<Readers>,
         interest: Interest,
         cursor: Position,
         events_max: usize,
@@ -135,15 +134,9 @@ impl Follow {
     }
 
     fn read_far(&self, mut subscription: Subscription<View>) -> Reading {
-        let readers = Arc::clone(&self.readers);
-        Box::pin(async move {
-            let turn = readers.acquire_owned().await?;
-            let read = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let step = subscription.next(STEP_BYTES, std::task::Waker::noop())?;
-                Ok::<_, ReadError>((subscription, step))
-            });
-            Ok(read.await??)
-        })
+        Box::pin(self.readers.read(move || {
+            let step = subscription.next(STEP_BYTES, Waker::noop())?;
+            Ok((subscription, step))
+        }))
     }
 }
