@@ -31,7 +31,7 @@ use super::{
     table::{Figure, Table, rate},
 };
 
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 const BULK_CONNECTIONS: usize = 8;
 const BATCH: usize = 1_000;
 
@@ -51,7 +51,11 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(root: &Path) -> anyhow::Result<Running> {
-        let engine = Engine::open(root, EngineOptions::default())?;
+        Running::with(root, EngineOptions::default())
+    }
+
+    pub(super) fn with(root: &Path, options: EngineOptions) -> anyhow::Result<Running> {
+        let engine = Engine::open(root, options)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
@@ -117,7 +121,7 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     Ok(std::fs::remove_dir_all(dir.join("http"))?)
 }
 
-fn singles(number: usize) -> Vec<Vec<u8>> {
+pub(super) fn singles(number: usize) -> Vec<Vec<u8>> {
     let request =
         |n| post("/events", "application/cloudevents+json", events::line("h1", n).as_bytes());
     (0..number).map(request).collect()

@@ -16,6 +16,8 @@ use anyhow::{Context, ensure};
 
 use super::{
     Scale, engine,
+    http::{CONNECTIONS, Running, singles},
+    load::send_all,
     scale::size_of,
     table::{Figure, Table, rate},
 };
@@ -49,6 +51,7 @@ const ROUNDS: usize = 5;
 /// Measures and adds rows.
 pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
     beside_appends(dir, scale.events, table)?;
+    beside_requests(dir, scale.singles / 2, table)?;
     let root = dir.join("search");
     let opened = Engine::open(&root, searching(true))?;
     let bytes = documents(&opened, scale.documents, table)?;
@@ -97,6 +100,25 @@ fn beside_appends(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result
     caught_up.sort_by(f64::total_cmp);
     let caught_up = Figure::Rate(caught_up[caught_up.len() / 2]);
     table.row("events indexed afterwards, until all are found", caught_up, None);
+    Ok(())
+}
+
+/// The same with single events over HTTP.
+fn beside_requests(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        for on in [round % 2 == 0, round % 2 != 0] {
+            let root = dir.join(format!("requests-{round}-{on}"));
+            let running = Running::with(&root, searching(on))?;
+            let took = send_all(running.address, CONNECTIONS, singles(total))?;
+            if on { &mut with } else { &mut without }.push(took);
+            running.stop()?;
+            fs::remove_dir_all(&root)?;
+        }
+    }
+    let (on, off) = (rate(total, median(&mut with)), rate(total, median(&mut without)));
+    let what = format!("HTTP, single events, {CONNECTIONS} connections, search over events on");
+    table.row(&what, on, Some((off, "search off")));
     Ok(())
 }
 

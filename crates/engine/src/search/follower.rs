@@ -28,8 +28,10 @@ const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(10);
 /// After a bell nobody waits for, more is let come in: one waking for many appends.
 const LINGER: Duration = Duration::from_millis(25);
 
-/// When the log grows faster than it can be followed, nothing that search does keeps it fresh, so while
-/// nobody waits it leaves the processor to appends: so many times as long as a step took, at most.
+/// While events are appended and nobody waits, it leaves the processor to appends: so many times as long
+/// as a step took, at most. That is as long as little is left to do when somebody asks, about a second's
+/// work; and when the log grows faster than it can be followed, since then nothing keeps search fresh.
+const EASY: u64 = 100_000;
 const REST_FACTOR: u32 = 9;
 const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -260,8 +262,10 @@ pub(super) fn run(mut follower: Follower) {
         let (head, applied, begun) = (core.view().head(), follower.applied, Instant::now());
         match follower.step() {
             Ok(Progress::Worked | Progress::Finished) => {
-                let grown = core.view().head().get() - head.get();
-                if grown > follower.applied.get().saturating_sub(applied.get()) {
+                let now = core.view().head();
+                let grown = now.get() - head.get();
+                let easy = grown > 0 && now.get().saturating_sub(follower.applied.get()) < EASY;
+                if easy || grown > follower.applied.get().saturating_sub(applied.get()) {
                     rest(&core, &desk, (begun.elapsed() * REST_FACTOR).min(REST_MAX));
                 }
                 continue;
