@@ -113,6 +113,11 @@ fn conditions_speak_of_the_revision() {
     assert_eq!(old.status, 412);
     let known = served.send("GET /resources/issue/1\nif-none-match: W/\"2\"");
     assert_eq!((known.status, known.text().as_str()), (304, ""));
+    let changed = known.header("last-modified").expect("a date").to_owned();
+    let since = |date: &str| {
+        served.send(&format!("GET /resources/issue/1\nif-modified-since: {date}")).status
+    };
+    assert_eq!((since(&changed), since("Thu, 01 Jan 1970 00:00:00 GMT")), (304, 200));
     let precondition = |revision: &str| {
         served.send(&format!(
             "POST /events\ncontent-type: application/json\n\n{{\"events\":[{{\"source\":\"a\",\
