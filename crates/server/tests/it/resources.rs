@@ -345,6 +345,24 @@ fn documents_are_held_to_their_schema() {
 }
 
 #[test]
+fn capitals_do_not_escape_a_schema() {
+    let served = Served::new();
+    assert_eq!(put(&served, "TASK/0", r#"{"title":"zero"}"#, "").status, 201);
+    let registered = schema(&served, "Task", r#"{"required":["title"],"x-unique":["title"]}"#);
+    assert_eq!(registered.status, 201);
+    for id in ["task/1", "Task/1", "TASK/1"] {
+        assert_eq!(put(&served, id, "{}", "").code(), "schema-violation", "{id}");
+        let taken = put(&served, id, r#"{"title":"zero"}"#, "");
+        assert_eq!((taken.status, taken.code().as_str()), (409, "constraint-violation"), "{id}");
+        let title = format!(r#"{{"title":"{id}"}}"#);
+        assert_eq!(put(&served, id, &title, "").status, 201, "{id}");
+    }
+    assert_eq!(put(&served, "task/2", r#"{"title":"TASK/1"}"#, "").code(), "constraint-violation");
+    assert_eq!(merge(&served, "TASK/0", r#"{"title":"none"}"#, "").status, 200);
+    assert_eq!(put(&served, "task/2", r#"{"title":"zero"}"#, "").status, 201, "it is free again");
+}
+
+#[test]
 fn unknown_schemas_can_be_forbidden() {
     let options = annal_engine::EngineOptions { require_schemas: true, ..Default::default() };
     let served = Served::with(annal_server::ServerOptions::default(), options);
