@@ -11,6 +11,9 @@
 
 mod follower;
 mod gather;
+mod pace;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +42,7 @@ use crate::{
     read::View,
 };
 use follower::Follower;
+use pace::Pace;
 
 pub use gather::data_text;
 
@@ -104,6 +108,9 @@ struct Desk {
     state: Mutex<SearchState>,
     /// Everything up to here is found.
     folded: AtomicU64,
+    /// Everything up to here was applied, and can be found after a commit.
+    applied: AtomicU64,
+    pace: Mutex<Pace>,
     waiting: Mutex<Waiting>,
     /// An answer could not be read: the index is to be compared with its checksums.
     suspect: AtomicBool,
@@ -115,6 +122,8 @@ struct Desk {
 struct Waiting {
     next: u64,
     seats: BTreeMap<u64, (Position, Waker)>,
+    /// What was refused for taking too long is worked on as if it were waited for, until then.
+    refused: Option<(Position, Instant)>,
 }
 
 impl fmt::Debug for Desk {
@@ -124,6 +133,10 @@ impl fmt::Debug for Desk {
 }
 
 impl Searcher {
+    /// What is refused by [`Searcher::hopeless`] is worked on no longer than this, unless somebody asks
+    /// again.
+    pub const REFUSED_MAX: Duration = Duration::from_secs(30);
+
     /// How far it is.
     pub fn status(&self) -> SearchStatus {
         self.desk.status()
@@ -137,6 +150,30 @@ impl Searcher {
     /// Ready once everything up to a position is found. Bound it: there may be much before it.
     pub fn wait(&self, upto: Position) -> SearchWait {
         SearchWait { desk: Arc::clone(&self.desk), upto, seat: None }
+    }
+
+    /// How long it would take until everything up to a position is found, if that is known.
+    pub fn estimate(&self, upto: Position) -> Option<Duration> {
+        let behind = upto.get().saturating_sub(self.desk.applied.load(Ordering::Acquire));
+        self.desk.pace.lock().estimate(behind, Instant::now())
+    }
+
+    /// How long a wait for a position would take, if that is clearly more than what is allowed. Whoever
+    /// does not wait then has asked all the same: search works on it until the time told is over.
+    pub fn hopeless(&self, upto: Position, allowed: Duration) -> Option<Duration> {
+        let status = self.desk.status();
+        if status.state != SearchState::Following || status.folded >= upto {
+            return None;
+        }
+        let estimate = self.estimate(upto)?;
+        if !pace::is_hopeless(estimate, allowed) {
+            return None;
+        }
+        let told = estimate.clamp(Duration::from_secs(1), Searcher::REFUSED_MAX);
+        let until = Instant::now() + told;
+        self.desk.waiting.lock().refused = Some((upto, until));
+        self.desk.wake();
+        Some(estimate)
     }
 
     /// Answers a query from what is found now.
@@ -216,7 +253,10 @@ impl Desk {
     fn is_wanted(&self, upto: Position) -> bool {
         let folded = self.folded();
         let waiting = self.waiting.lock();
-        waiting.seats.values().any(|(wanted, _)| folded < *wanted && *wanted <= upto)
+        let refused = waiting.refused.filter(|(_, until)| Instant::now() < *until);
+        let refused = refused.map(|(wanted, _)| wanted);
+        let mut wanted = waiting.seats.values().map(|(wanted, _)| *wanted).chain(refused);
+        wanted.any(|wanted| folded < wanted && wanted <= upto)
     }
 
     /// Closes the index, once nobody asks it any more and nothing is merged: until then its files
@@ -414,6 +454,8 @@ fn open(core: &Core, dir: PathBuf, options: SearchOptions) -> Result<Arc<Desk>, 
         index: RwLock::new(Some(Arc::new(search))),
         state: Mutex::new(state),
         folded: AtomicU64::new(folded.get()),
+        applied: AtomicU64::new(folded.get()),
+        pace: Mutex::default(),
         waiting: Mutex::default(),
         suspect: AtomicBool::new(false),
         stopping: AtomicBool::new(false),

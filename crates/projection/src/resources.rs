@@ -38,7 +38,7 @@ pub use row::Document;
 pub use schema::Schema;
 
 /// Version of the rows, part of the store's format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A document is kept as it was after so many changes of it.
 pub const STATE_EVERY: u32 = 256;

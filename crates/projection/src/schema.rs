@@ -66,20 +66,33 @@ const IN_PLACE: [&str; 9] =
 /// One part of a document may be looked at by so many schemas.
 const SCHEMAS_MAX: u64 = 10_000;
 
+/// So many schemas may stand in each other, or refer to each other, for one part: each is a step deeper
+/// on the stack.
+const CHAIN_MAX: usize = 256;
+
+/// Where a document breaks its schema is told as long as its parts are looked at so often, at most.
+/// Whether it does is known from far less work, since the validator remembers what it has seen.
+const TOLD_MAX: u64 = 1_000_000;
+
+/// A schema of so many, with all references written out, cannot do much work.
+const WRITTEN_OUT_MAX: u64 = 100_000;
+
 /// How often a part of a document is looked at: references may double that again and again, and
 /// whoever appends would wait for it.
 struct Work<'s> {
     root: &'s Value,
+    most: u64,
     known: HashMap<*const Value, u64>,
     under_way: HashSet<*const Value>,
 }
 
 impl<'s> Work<'s> {
     fn new(root: &'s Value) -> Work<'s> {
-        Work { root, known: HashMap::new(), under_way: HashSet::new() }
+        Work { root, most: 1, known: HashMap::new(), under_way: HashSet::new() }
     }
 
-    fn check(mut self) -> Result<(), SchemaError> {
+    /// The most schemas that look at one part.
+    fn check(mut self) -> Result<u64, SchemaError> {
         let mut all = vec![self.root];
         while let Some(value) = all.pop() {
             self.of(value)?;
@@ -89,7 +102,7 @@ impl<'s> Work<'s> {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(self.most)
     }
 
     fn of(&mut self, schema: &'s Value) -> Result<u64, SchemaError> {
@@ -101,7 +114,12 @@ impl<'s> Work<'s> {
         if !self.under_way.insert(here) {
             return Err(SchemaError::of_root("it refers to itself without looking at a part"));
         }
-        let mut work = 1_u64;
+        if self.under_way.len() > CHAIN_MAX {
+            let message = format!("it refers on and on, more than {CHAIN_MAX} times");
+            return Err(SchemaError::of_root(message));
+        }
+        // What only refers is what it refers to.
+        let mut work = u64::from(!members.contains_key("$ref"));
         for (keyword, value) in members.iter().filter(|(name, _)| IN_PLACE.contains(&&***name)) {
             work = work.saturating_add(match (keyword.as_str(), value) {
                 ("$ref", Value::String(to)) => self.of_reference(to)?,
@@ -118,6 +136,7 @@ impl<'s> Work<'s> {
             return Err(SchemaError::of_root(message));
         }
         self.known.insert(here, work);
+        self.most = self.most.max(work);
         Ok(work)
     }
 
@@ -127,16 +146,63 @@ impl<'s> Work<'s> {
 
     /// What is not found here is refused when the schema is compiled, or is an anchor.
     fn of_reference(&mut self, to: &str) -> Result<u64, SchemaError> {
-        let target = match to.strip_prefix('#') {
-            Some(pointer) => self.root.pointer(&pointer.replace("%25", "%")),
-            None => None,
-        };
-        target.map_or(Ok(1), |target| self.of(target))
+        target(self.root, to).map_or(Ok(1), |target| self.of(target))
     }
 }
 
+/// How many schemas there are when every reference is written out; `u64::MAX` if they never end. A
+/// reference that is no pointer is taken for one that leads back.
+fn written_out(root: &Value) -> u64 {
+    let (mut known, mut open) = (HashMap::<*const Value, u64>::new(), HashSet::new());
+    let mut steps = vec![(root, false)];
+    while let Some((value, is_over)) = steps.pop() {
+        let here: *const Value = value;
+        if known.contains_key(&here) {
+            continue;
+        }
+        let Some(parts) = parts(root, value) else { return u64::MAX };
+        if is_over {
+            let sizes = parts.iter().filter_map(|part| known.get(&std::ptr::from_ref(*part)));
+            let size = sizes.fold(1_u64, |sum, size| sum.saturating_add(*size));
+            open.remove(&here);
+            known.insert(here, size);
+            continue;
+        }
+        if !open.insert(here) {
+            return u64::MAX;
+        }
+        steps.push((value, true));
+        steps.extend(parts.into_iter().map(|part| (part, false)));
+    }
+    known.get(&std::ptr::from_ref(root)).copied().unwrap_or(u64::MAX)
+}
+
+/// What stands in a value of a schema, and what it refers to.
+fn parts<'s>(root: &'s Value, value: &'s Value) -> Option<Vec<&'s Value>> {
+    let part = |(name, value): (&String, &'s Value)| match (name.as_str(), value) {
+        ("$dynamicRef" | "$recursiveRef", _) => None,
+        ("$ref", Value::String(to)) => target(root, to),
+        (_, value) => Some(value),
+    };
+    match value {
+        Value::Object(members) => members.iter().map(part).collect(),
+        Value::Array(items) => Some(items.iter().collect()),
+        _ => Some(Vec::new()),
+    }
+}
+
+/// What a reference refers to, if it is a pointer into the schema.
+fn target<'s>(root: &'s Value, to: &str) -> Option<&'s Value> {
+    root.pointer(&to.strip_prefix('#')?.replace("%25", "%"))
+}
+
 /// A schema, ready to be used.
-pub(crate) struct Compiled(Validator);
+pub(crate) struct Compiled {
+    validator: Validator,
+    /// How many schemas look at a part for each that looks at what it stands in, at most; 1 where
+    /// references cannot multiply that.
+    branches: u64,
+}
 
 impl fmt::Debug for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,14 +217,16 @@ impl Compiled {
             Draft::Unknown => return Err(unknown_dialect()),
             draft => draft,
         };
-        Work::new(schema).check()?;
+        let work = Work::new(schema).check()?;
+        let branches = if written_out(schema) > WRITTEN_OUT_MAX { work } else { 1 };
         let validator = jsonschema::options()
             .with_draft(draft)
             .with_pattern_options(PatternOptions::regex().size_limit(REGEX_BYTES_MAX))
             .should_validate_formats(schema.get("x-formats") == Some(&Value::Bool(true)))
             .offline()
             .build(schema);
-        validator.map(Compiled).map_err(|error| SchemaError {
+        let compiled = |validator| Compiled { validator, branches };
+        validator.map(compiled).map_err(|error| SchemaError {
             pointer: error.instance_path().as_str().to_owned(),
             message: error.to_string(),
         })
@@ -173,7 +241,16 @@ impl Compiled {
                 return vec![SchemaError::of_root(format!("cannot be validated: {error}"))];
             }
         };
-        let errors = self.0.iter_errors(&value).take(ERRORS_MAX);
+        if self.validator.is_valid(&value) {
+            return Vec::new();
+        }
+        if self.branches > 1 && looks(&value, self.branches) > TOLD_MAX {
+            return vec![SchemaError::of_root(
+                "it breaks the schema, whose branches refer on; where is told of smaller or flatter \
+                 documents only",
+            )];
+        }
+        let errors = self.validator.iter_errors(&value).take(ERRORS_MAX);
         let told = errors.map(|error| SchemaError {
             pointer: error.instance_path().as_str().to_owned(),
             message: error.to_string(),
@@ -182,23 +259,78 @@ impl Compiled {
     }
 }
 
+/// How often parts of a document are looked at, if that multiplies with every level.
+fn looks(value: &Value, branches: u64) -> u64 {
+    let add = |sum: u64, part| sum.saturating_add(looks(part, branches));
+    let parts = match value {
+        Value::Object(members) => members.values().fold(0, add),
+        Value::Array(items) => items.iter().fold(0, add),
+        _ => 0,
+    };
+    parts.saturating_mul(branches).saturating_add(1)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
+    fn compiled(text: &str) -> Compiled {
+        Compiled::of(&parse(text).expect("JSON")).expect("a schema")
+    }
+
+    fn nested(depth: usize) -> String {
+        format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth))
+    }
+
     #[test]
-    fn a_schema_that_refers_to_itself_ends() {
-        for text in [
-            r##"{"$ref":"#"}"##,
-            r##"{"allOf":[{"$ref":"#"}]}"##,
-            r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}"##,
-            r##"{"not":{"$ref":"#"}}"##,
-            r##"{"$dynamicAnchor":"a","anyOf":[{"$dynamicRef":"#a"}]}"##,
-        ] {
-            let value = parse(text).expect("JSON");
-            if let Ok(compiled) = Compiled::of(&value) {
-                compiled.errors(r#"{"a":1}"#);
+    fn branches_that_recur_do_not_double_the_work() {
+        let one = r##"{"properties":{"a":{"$ref":"#/$defs/n"}},"required":["x"]}"##;
+        let all = one.replace("\"x\"", "");
+        for (branch, valid) in [(one, false), (&all, true)] {
+            for keyword in ["allOf", "anyOf", "oneOf"] {
+                let schema = compiled(&format!(
+                    r##"{{"$defs":{{"n":{{"{keyword}":[{branch},{branch}]}}}},"$ref":"#/$defs/n"}}"##
+                ));
+                let begun = Instant::now();
+                let errors = schema.errors(&nested(100));
+                assert!(begun.elapsed() < Duration::from_secs(2), "{keyword}");
+                // Both branches of `oneOf` hold, or none.
+                assert_eq!(errors.is_empty(), valid && keyword != "oneOf", "{keyword}: {errors:?}");
+                assert!(!valid || keyword == "oneOf" || schema.errors(&nested(3)).is_empty());
             }
+            let told = compiled(&format!(
+                r##"{{"$defs":{{"n":{{"allOf":[{branch},{branch}]}}}},"$ref":"#/$defs/n"}}"##
+            ));
+            let pointers: Vec<String> =
+                told.errors(&nested(2)).into_iter().map(|error| error.pointer).collect();
+            assert_eq!(pointers.contains(&"/a".to_owned()), !valid, "{pointers:?}");
+        }
+        let wide = format!("[{}]", vec![nested(9); 10_000].join(","));
+        let schema = compiled(&format!(
+            r##"{{"$defs":{{"n":{{"anyOf":[{one},{one}]}}}},"items":{{"$ref":"#/$defs/n"}}}}"##
+        ));
+        let begun = Instant::now();
+        assert_eq!(schema.errors(&wide).len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let list = compiled(r##"{"properties":{"a":{"$ref":"#"}},"type":"object"}"##);
+        let errors = list.errors(&nested(100));
+        assert_eq!(errors[0].pointer, "/a".repeat(100), "without branches all is told");
+    }
+
+    #[test]
+    fn a_long_chain_is_refused() {
+        for length in [100, 200, 300, 20_000] {
+            let defs: Vec<String> = (0..length)
+                .map(|n| format!(r##""a{n}":{{"$ref":"#/$defs/a{}"}}"##, n + 1))
+                .collect();
+            let text = format!(
+                r##"{{"$defs":{{{},"a{length}":true}},"$ref":"#/$defs/a0"}}"##,
+                defs.join(",")
+            );
+            let refused = Compiled::of(&parse(&text).expect("JSON")).is_err();
+            assert_eq!(refused, length > 250, "{length}");
         }
     }
 }

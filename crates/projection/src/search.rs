@@ -51,6 +51,7 @@ mod field_phrase;
 mod highlight;
 mod histogram;
 mod lower;
+mod number;
 mod open;
 mod parse;
 mod place;

@@ -112,20 +112,52 @@ fn answered(
 /// Waits until everything up to the head can be found.
 async fn until_found(searcher: &Searcher, head: Position, shared: &Shared) -> Result<(), Problem> {
     let at_most = shared.options.search_wait_max;
+    if let Some(estimate) = searcher.hopeless(head, at_most) {
+        return Err(hopeless(searcher.status(), head, estimate, at_most));
+    }
     match timeout(at_most, searcher.wait(head)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(refused(&error, shared.is_stopping())),
-        Err(_) => Err(lag(searcher.status(), head, at_most)),
+        Err(_) => Err(lag(searcher.status(), head, searcher.estimate(head), at_most)),
     }
 }
 
-fn lag(status: SearchStatus, wanted: Position, waited: Duration) -> Problem {
-    let behind = wanted.get().saturating_sub(status.folded.get());
+/// Search did not come there in time.
+fn lag(
+    status: SearchStatus,
+    wanted: Position,
+    estimate: Option<Duration>,
+    waited: Duration,
+) -> Problem {
+    let detail = format!("did not catch up in {} ms; ask again", waited.as_millis());
+    behind(status, wanted, estimate.unwrap_or_default(), &detail)
+}
+
+/// Search would clearly not come there in time.
+fn hopeless(
+    status: SearchStatus,
+    wanted: Position,
+    estimate: Duration,
+    allowed: Duration,
+) -> Problem {
     let detail = format!(
-        "search is {behind} positions behind and did not catch up in {} ms; ask again",
-        waited.as_millis()
+        "needs about {} s for them, more than the {} ms that a query may wait; ask again later",
+        whole_seconds(estimate),
+        allowed.as_millis()
     );
-    far(Problem::new(Code::SearchLag, detail), status).with_number("lag", behind).retry_after(1)
+    behind(status, wanted, estimate, &detail)
+}
+
+fn behind(status: SearchStatus, wanted: Position, estimate: Duration, detail: &str) -> Problem {
+    let behind = wanted.get().saturating_sub(status.folded.get());
+    let detail = format!("search is {behind} positions behind and {detail}");
+    let retry = whole_seconds(estimate.min(Searcher::REFUSED_MAX)).max(1);
+    let problem = far(Problem::new(Code::SearchLag, detail), status);
+    problem.with_number("lag", behind).retry_after(retry as u32)
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 fn far(problem: Problem, status: SearchStatus) -> Problem {
@@ -182,5 +214,40 @@ fn unanswerable(error: &QueryError) -> Problem {
                           damaged";
             Problem::new(Code::Damaged, detail)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annal_engine::SearchState;
+
+    use super::*;
+
+    #[test]
+    fn who_is_refused_is_told_when_to_ask_again() {
+        let status = SearchStatus {
+            state: SearchState::Following,
+            folded: Position(100),
+            head: Position(90_000),
+        };
+        let allowed = Duration::from_secs(5);
+        let told = |problem: Problem| {
+            let retry = problem.headers().iter().find(|(name, _)| name == header::RETRY_AFTER);
+            let retry = retry.and_then(|(_, value)| value.to_str().ok()?.parse().ok());
+            (retry, problem.detail().to_owned())
+        };
+        let refused =
+            |ms| told(hopeless(status, Position(80_100), Duration::from_millis(ms), allowed));
+        let (retry, detail) = refused(16_200);
+        assert_eq!(retry, Some(17));
+        assert_eq!(
+            detail,
+            "search is 80000 positions behind and needs about 17 s for them, more than the 5000 ms \
+             that a query may wait; ask again later"
+        );
+        assert_eq!(refused(3_600_000).0, Some(30), "it is bounded");
+        let waited = |estimate| told(lag(status, Position(80_100), estimate, allowed)).0;
+        assert_eq!(waited(None), Some(1));
+        assert_eq!(waited(Some(Duration::from_millis(4_001))), Some(5));
     }
 }

@@ -94,13 +94,20 @@ impl Follower {
         let mut progress = Progress::Idle;
         if self.applied < head {
             let events = self.desk.options.events;
+            let (wanted, begun) = (self.desk.is_wanted(head), Instant::now());
             let stretch = gather::apply_next(self.core.view(), &search, events, self.applied)?;
+            // A stretch that ends before the head is a whole one.
+            if wanted && self.applied < stretch.upto && stretch.upto < head {
+                let (positions, now) = (stretch.upto.get() - self.applied.get(), Instant::now());
+                self.desk.pace.lock().worked(positions, now - begun, now);
+            }
             if stretch.upto > self.applied {
                 self.applied = stretch.upto;
                 self.dirty |= stretch.changed;
                 progress = Progress::Worked;
             }
         }
+        self.desk.applied.store(self.applied.get(), Ordering::Release);
         self.settle(&search, head)?;
         self.tell(head);
         if progress == Progress::Idle && std::mem::take(&mut self.to_verify) {
@@ -147,7 +154,9 @@ impl Follower {
             let dir = self.desk.dir.clone();
             return Err(SearchError::Directory { dir, source: error }.into());
         }
+        let begun = Instant::now();
         let committed = search.commit()?;
+        self.desk.pace.lock().committed(begun.elapsed());
         self.committed = committed;
         self.committed_at = Instant::now();
         self.dirty = false;

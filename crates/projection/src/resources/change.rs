@@ -102,7 +102,7 @@ impl Resources {
         if old.is_none() && new.is_none() {
             return Ok(());
         }
-        let schema = self.schemas.of(resource.ty(), Position::MAX);
+        let schema = self.schema(resource.ty(), Position::MAX);
         if checks.is_some() {
             self.check(commit, new.as_deref(), schema.as_deref())?;
         }
@@ -177,7 +177,7 @@ impl Resources {
     /// As if it had never been.
     fn forget(&self, draft: &mut Draft, resource: &ResourceKey<'_>) -> Result<(), StoreError> {
         let Some(before) = document(draft, resource)? else { return Ok(()) };
-        let schema = self.schemas.of(resource.ty(), Position::MAX);
+        let schema = self.schema(resource.ty(), Position::MAX);
         let texts = constraint::Texts { old: before.text(), new: None };
         match constraint::update(draft, resource, schema.as_deref(), texts, None) {
             Ok(()) | Err(Failure::Refused(_)) => {}

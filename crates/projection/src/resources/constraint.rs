@@ -9,7 +9,7 @@ use super::{Checks, Document, Failure, Refusal, change::document, key, schema::S
 use crate::{
     Order,
     draft::Draft,
-    store::{Key, KeyRange, Value},
+    store::{Key, KeyRange, StoreError, Value},
 };
 
 /// A document before and after.
@@ -88,11 +88,12 @@ struct Rows {
 impl Rows {
     fn of(schema: &Schema, resource: &ResourceKey<'_>, text: &str) -> Rows {
         let mut rows = Rows::default();
+        let ty = resource.ty().to_lowercase();
         for member in &schema.unique {
             if let Some(value) = json::text_at(text, &[member]).filter(|value| *value != "null") {
                 // Equal values are the same, however they are written.
                 let value = json::Json::parse(value).map_or(value.into(), |json| json.canonical());
-                rows.unique.push((key::unique(resource.ty(), member, &value), member.clone()));
+                rows.unique.push((key::unique(&ty, member, &value), member.clone()));
             }
         }
         for (member, ty) in &schema.references {
@@ -150,7 +151,14 @@ fn ids(value: &str) -> Vec<String> {
     }
 }
 
-/// Brings the rows of all resources of a type from one schema to the next.
+/// The types that are written like this one but for capitals: they have one schema.
+fn spellings(draft: &Draft, ty: &str) -> Result<Vec<String>, StoreError> {
+    let counts = draft.prefixed(&key::counts(), usize::MAX)?;
+    let types = counts.iter().filter_map(|(key, _)| key::name_of(key));
+    Ok(types.filter(|name| name.to_lowercase() == ty).map(str::to_owned).collect())
+}
+
+/// Brings the rows of all resources of a type, in lower case here, from one schema to the next.
 pub(super) fn rebuild(
     draft: &mut Draft,
     ty: &str,
@@ -164,7 +172,10 @@ pub(super) fn rebuild(
     }
     let mut rows = Vec::new();
     let mut holders = std::collections::HashMap::new();
-    for row in draft.view().scan(&KeyRange::prefix(&key::documents(Some(ty))), Order::Ascending) {
+    let spellings = spellings(draft, ty)?;
+    let ranges = spellings.iter().map(|ty| KeyRange::prefix(&key::documents(Some(ty))));
+    let ranges: Vec<KeyRange> = ranges.collect();
+    for row in ranges.iter().flat_map(|range| draft.view().scan(range, Order::Ascending)) {
         let (document_key, row) = row?;
         let Some(document) = Document::of(row) else { continue };
         let (Some(resource), Some(text)) = (key::resource_of(&document_key), document.text())

@@ -20,7 +20,8 @@ use super::{
     Kind, QueryError,
     document::{attribute, id_of},
     field_phrase::{FieldPhrase, Slot},
-    range::{EXPANSIONS_MAX, number, starting_with},
+    number::number,
+    range::{EXPANSIONS_MAX, starting_with},
     schema::{Fields, kind_term},
     steady::steady,
     syntax::{Expr, Leaf, What, Words},
@@ -193,8 +194,8 @@ impl Lowering<'_> {
         let number = if plain { number(&words.text) } else { None };
         let mut any: Vec<Box<dyn Query>> = Vec::new();
         if let Some(number) = number {
-            let bound = Bound::Included(self.number_term(path, number));
-            any.push(Box::new(FastFieldRangeQuery::new(bound.clone(), bound)));
+            let is = Bound::Included(number);
+            any.push(self.number_range(path, is, is));
         }
         if plain && let Ok(flag) = words.text.parse::<bool>() {
             let mut term = words_term(own, path);

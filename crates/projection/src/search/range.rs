@@ -13,6 +13,7 @@ use tantivy::{
 use super::{
     QueryError, content, dates,
     lower::{Lowered, Lowering},
+    number::{Number, NumberRange, number},
     syntax::Words,
     target::{column, values_term, words_term},
     words,
@@ -20,24 +21,6 @@ use super::{
 
 /// Words that one prefix or one range of words may stand for, over all segments.
 pub(super) const EXPANSIONS_MAX: usize = 65_536;
-
-/// A number as a query says it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number {
-    Signed(i64),
-    Unsigned(u64),
-    Float(f64),
-}
-
-impl Number {
-    fn float(self) -> Number {
-        Number::Float(match self {
-            Number::Signed(value) => value as f64,
-            Number::Unsigned(value) => value as f64,
-            Number::Float(value) => value,
-        })
-    }
-}
 
 pub(super) type TermRange = (Bound<Term>, Bound<Term>);
 
@@ -68,9 +51,7 @@ impl Lowering<'_> {
         let mut any: Vec<Box<dyn Query>> = Vec::new();
         let unquoted = |words: &Words| if words.quoted { None } else { number(&words.text) };
         if let Some((from, to)) = both(from, to, unquoted) {
-            let (from, to) = alike(from, to);
-            let term = |number| self.number_term(path, number);
-            any.push(Box::new(FastFieldRangeQuery::new(from.map(term), to.map(term))));
+            any.push(self.number_range(path, from, to));
         }
         if let Some((from, to)) = both(from, to, |words| dates::period(&words.text)) {
             any.push(self.date_range(path, from, to));
@@ -79,6 +60,17 @@ impl Lowering<'_> {
             return Ok(Box::new(BooleanQuery::union(any)));
         }
         self.word_range(path, from, to, position)
+    }
+
+    pub(super) fn number_range(
+        &self,
+        path: &str,
+        from: Bound<Number>,
+        to: Bound<Number>,
+    ) -> Box<dyn Query> {
+        let column = column(self.kind, path);
+        let term = values_term(self.fields.content(self.kind), path);
+        Box::new(NumberRange { column, term, from, to })
     }
 
     fn date_range(
@@ -148,16 +140,6 @@ impl Lowering<'_> {
         let count = self.count_words(&range, EXPANSIONS_MAX)?;
         self.check_expansions(count, EXPANSIONS_MAX, position)?;
         Ok(Box::new(InvertedIndexRangeQuery::new(range.0, range.1)))
-    }
-
-    pub(super) fn number_term(&self, path: &str, number: Number) -> Term {
-        let mut term = values_term(self.fields.content(self.kind), path);
-        match number {
-            Number::Signed(value) => term.append_type_and_fast_value(value),
-            Number::Unsigned(value) => term.append_type_and_fast_value(value),
-            Number::Float(value) => term.append_type_and_fast_value(value),
-        }
-        term
     }
 
     pub(super) fn check_expansions(
@@ -250,48 +232,4 @@ fn both<T>(
         })
     };
     Some((read(from)?, read(to)?))
-}
-
-/// Both ends as the same kind of number, since tantivy panics otherwise.
-fn alike(from: Bound<Number>, to: Bound<Number>) -> (Bound<Number>, Bound<Number>) {
-    use std::mem::discriminant;
-    let kind = |bound: &Bound<Number>| match bound {
-        Bound::Included(number) | Bound::Excluded(number) => Some(discriminant(number)),
-        Bound::Unbounded => None,
-    };
-    match (kind(&from), kind(&to)) {
-        (Some(one), Some(other)) if one != other => {
-            (from.map(Number::float), to.map(Number::float))
-        }
-        _ => (from, to),
-    }
-}
-
-pub(super) fn number(text: &str) -> Option<Number> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if !digits.starts_with(|char: char| char.is_ascii_digit()) {
-        return None;
-    }
-    if let Ok(value) = text.parse() {
-        return Some(Number::Signed(value));
-    }
-    if let Ok(value) = text.parse() {
-        return Some(Number::Unsigned(value));
-    }
-    text.parse().ok().filter(|value: &f64| value.is_finite()).map(Number::Float)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Number, number};
-
-    #[test]
-    fn numbers_are_read_as_json_has_them() {
-        assert_eq!(number("-5"), Some(Number::Signed(-5)));
-        assert_eq!(number("18446744073709551615"), Some(Number::Unsigned(u64::MAX)));
-        assert_eq!(number("1.5e3"), Some(Number::Float(1500.0)));
-        for text in ["", "-", "inf", "nan", "1e999", "5a", "+-5", "0x10", "-x"] {
-            assert_eq!(number(text), None, "{text}");
-        }
-    }
 }

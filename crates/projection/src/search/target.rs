@@ -65,9 +65,10 @@ pub(super) fn words_term(fields: ContentFields, path: &str) -> Term {
     Term::from_field_json_path(fields.words, &escape(path), true)
 }
 
-/// A term of the values field, still without its value.
+/// A term of the values field, still without its value. It leads to a column by its path as it is
+/// read from the term, so that is escaped once more.
 pub(super) fn values_term(fields: ContentFields, path: &str) -> Term {
-    Term::from_field_json_path(fields.values, &escape(path), true)
+    Term::from_field_json_path(fields.values, &escape(&escape(path)), true)
 }
 
 fn escape(path: &str) -> String {

@@ -4,6 +4,7 @@ mod crash;
 mod language;
 mod laws;
 mod model;
+mod numbers;
 mod real;
 mod refuse;
 mod world;

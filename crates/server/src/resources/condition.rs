@@ -1,7 +1,7 @@
 //! Conditional requests (RFC 9110 §13): `If-Match`, `If-None-Match`, for resources and their
-//! revisions.
+//! revisions; `If-Modified-Since` for who reads and has no tag.
 
-use annal_event::Position;
+use annal_event::{Position, Timestamp};
 use http::{HeaderMap, HeaderName, header};
 
 use crate::problem::{Code, Problem};
@@ -11,6 +11,8 @@ use crate::problem::{Code, Problem};
 pub(crate) struct Conditions {
     matches: Option<Tags>,
     none_match: Option<Tags>,
+    /// Seconds since 1970.
+    modified_since: Option<u64>,
 }
 
 /// `*`, or a list of entity tags.
@@ -58,6 +60,7 @@ impl Conditions {
         Ok(Conditions {
             matches: Tags::of(headers, header::IF_MATCH)?,
             none_match: Tags::of(headers, header::IF_NONE_MATCH)?,
+            modified_since: modified_since(headers),
         })
     }
 
@@ -65,9 +68,14 @@ impl Conditions {
         self.matches.is_none() && self.none_match.is_none()
     }
 
-    /// Whether a reader has this revision already: 304.
-    pub(crate) fn is_known(&self, revision: Position) -> bool {
-        self.none_match.as_ref().is_some_and(|tags| tags.has(Some(revision)))
+    /// Whether a reader has this revision already: 304. Where there are tags, dates do not count;
+    /// nor where the reader was not told when it was made.
+    pub(crate) fn is_known(&self, revision: Position, made: Option<Timestamp>) -> bool {
+        match (&self.none_match, self.modified_since.zip(made)) {
+            (Some(tags), _) => tags.has(Some(revision)),
+            (None, Some((since, made))) => seconds(made) <= since,
+            (None, None) => false,
+        }
     }
 
     /// Refuses a change of what does not stand as the headers ask; `revision` is `None` where there
@@ -89,6 +97,19 @@ impl Conditions {
             .with_status(412)
             .with_json("actual", format!("{{\"revision\":{actual}}}").as_bytes()))
     }
+}
+
+/// What `Last-Modified` says of a time: whole seconds since 1970.
+pub(crate) fn seconds(time: Timestamp) -> u64 {
+    time.micros().max(0) as u64 / 1_000_000
+}
+
+/// One valid date; anything else is as if it were not there (RFC 9110 §13.1.3).
+fn modified_since(headers: &HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(header::IF_MODIFIED_SINCE).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let date = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
+    date.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -117,5 +138,27 @@ mod tests {
         assert!(!holds(n.clone(), "W/\"42\"", Some(42)));
         assert!(holds(n, "\"42\"", None));
         assert_eq!(conditions(m, "42"), Err(Code::InvalidRequest));
+    }
+
+    #[test]
+    fn dates_count_where_there_is_no_tag() {
+        let known = |headers: &[(HeaderName, &'static str)], micros| {
+            let headers = headers.iter().cloned();
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(name, value);
+            }
+            let conditions = Conditions::of(&map).expect("conditions");
+            conditions.is_known(Position(42), Some(Timestamp(micros)))
+        };
+        let (date, tag) = (header::IF_MODIFIED_SINCE, header::IF_NONE_MATCH);
+        let tenth = (date.clone(), "Thu, 01 Jan 1970 00:00:10 GMT");
+        assert!(known(std::slice::from_ref(&tenth), 10_999_999), "Last-Modified has no fraction");
+        assert!(!known(std::slice::from_ref(&tenth), 11_000_000));
+        assert!(!known(&[tenth.clone(), (tag.clone(), "\"41\"")], 0), "a tag wins");
+        assert!(known(&[tenth.clone(), (tag, "\"42\"")], 11_000_000), "a tag wins");
+        assert!(!known(&[(date, "1970-01-01")], 0), "no such date");
+        assert!(!known(&[tenth.clone(), tenth], 0), "two dates are none");
     }
 }

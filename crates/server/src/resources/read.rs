@@ -7,7 +7,11 @@ use annal_event::{Commit, Position, Timestamp};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
-use super::{Named, condition::Conditions, deleted, etag, named, not_found, path_of};
+use super::{
+    Named,
+    condition::{Conditions, seconds},
+    deleted, etag, named, not_found, path_of,
+};
 use crate::{
     json_text::{push_position, push_string},
     negotiate,
@@ -51,7 +55,7 @@ pub(crate) async fn get(
         return Err(deleted(&resource.key));
     }
     let (revision, recorded) = (resource.document.revision(), resource.document.recorded());
-    let response = if conditions.is_known(revision) {
+    let response = if conditions.is_known(revision, Some(recorded)) {
         reply::empty(StatusCode::NOT_MODIFIED)
     } else {
         body(head, text(&resource))
@@ -98,7 +102,7 @@ fn described(
 }
 
 fn http_date(recorded: Timestamp) -> String {
-    let since = std::time::Duration::from_micros(recorded.micros().max(0) as u64);
+    let since = std::time::Duration::from_secs(seconds(recorded));
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + since)
 }
 
@@ -139,7 +143,9 @@ async fn past(
     match found.map_err(|error| failed(&error))? {
         Past::Unmade => Err(not_found(name)),
         Past::Deleted => Err(deleted(&resource.key)),
-        Past::Document { revision, recorded, .. } if conditions.is_known(revision) => {
+        Past::Document { revision, recorded, .. }
+            if conditions.is_known(revision, Some(recorded)) =>
+        {
             let response = reply::empty(StatusCode::NOT_MODIFIED);
             Ok(described(response, resource, revision, recorded))
         }

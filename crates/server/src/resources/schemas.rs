@@ -64,7 +64,7 @@ pub(crate) async fn one(
         }
         _ => {
             let schema = registered.ok_or_else(missing)?;
-            let known = Conditions::of(&head.headers)?.is_known(schema.position);
+            let known = Conditions::of(&head.headers)?.is_known(schema.position, None);
             let mut response = match known {
                 true => reply::empty(StatusCode::NOT_MODIFIED),
                 false => reply::whole(StatusCode::OK, SCHEMA, schema.text.clone()),

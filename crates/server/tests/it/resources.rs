@@ -113,6 +113,11 @@ fn conditions_speak_of_the_revision() {
     assert_eq!(old.status, 412);
     let known = served.send("GET /resources/issue/1\nif-none-match: W/\"2\"");
     assert_eq!((known.status, known.text().as_str()), (304, ""));
+    let changed = known.header("last-modified").expect("a date").to_owned();
+    let since = |date: &str| {
+        served.send(&format!("GET /resources/issue/1\nif-modified-since: {date}")).status
+    };
+    assert_eq!((since(&changed), since("Thu, 01 Jan 1970 00:00:00 GMT")), (304, 200));
     let precondition = |revision: &str| {
         served.send(&format!(
             "POST /events\ncontent-type: application/json\n\n{{\"events\":[{{\"source\":\"a\",\
@@ -337,6 +342,24 @@ fn documents_are_held_to_their_schema() {
     let remote = schema(&served, "Issue", r#"{"$ref":"http://127.0.0.1:9/x"}"#);
     assert_eq!(remote.code(), "invalid-schema");
     assert_eq!(schema(&served, "-x", "{}").code(), "invalid-parameter");
+}
+
+#[test]
+fn capitals_do_not_escape_a_schema() {
+    let served = Served::new();
+    assert_eq!(put(&served, "TASK/0", r#"{"title":"zero"}"#, "").status, 201);
+    let registered = schema(&served, "Task", r#"{"required":["title"],"x-unique":["title"]}"#);
+    assert_eq!(registered.status, 201);
+    for id in ["task/1", "Task/1", "TASK/1"] {
+        assert_eq!(put(&served, id, "{}", "").code(), "schema-violation", "{id}");
+        let taken = put(&served, id, r#"{"title":"zero"}"#, "");
+        assert_eq!((taken.status, taken.code().as_str()), (409, "constraint-violation"), "{id}");
+        let title = format!(r#"{{"title":"{id}"}}"#);
+        assert_eq!(put(&served, id, &title, "").status, 201, "{id}");
+    }
+    assert_eq!(put(&served, "task/2", r#"{"title":"TASK/1"}"#, "").code(), "constraint-violation");
+    assert_eq!(merge(&served, "TASK/0", r#"{"title":"none"}"#, "").status, 200);
+    assert_eq!(put(&served, "task/2", r#"{"title":"zero"}"#, "").status, 201, "it is free again");
 }
 
 #[test]
