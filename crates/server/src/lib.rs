@@ -49,7 +49,7 @@ mod topics;
 mod webhook;
 mod wire;
 
-pub use demo::{Demo, DemoStatus};
+pub use demo::{Demo, DemoError, DemoStatus};
 pub use options::ServerOptions;
 pub use pages::OPENAPI;
 pub use problem::Code;

@@ -264,7 +264,7 @@ impl Running {
         // Commands that find the directory taken read this.
         engine.announce(&place.local_url).context("cannot write the lock file")?;
         if settings.demo() {
-            demo.start(&engine, None).map_err(anyhow::Error::msg)?;
+            demo.start(&engine, None).context("the demo cannot begin")?;
         }
         Ok(Running { engine, demo })
     }
