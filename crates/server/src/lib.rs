@@ -59,5 +59,6 @@ pub use server::{Listener, Server};
 pub use shared::EngineSlot;
 pub use webhook::{
     address::{CallbackRules, Cidr, ParseCidrError},
+    authorities::{CallbackAuthorities, ParseAuthoritiesError},
     net::{Addresses, Resolve, SystemResolver},
 };
