@@ -16,6 +16,7 @@ use std::{
 };
 
 use annal_engine::{Durability, EngineOptions, SearchOptions};
+use annal_server::CallbackAuthorities;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -94,6 +95,10 @@ pub struct Settings {
     /// 10.0.0.0/8; may be given several times [default: none; loopback if --bind is]
     #[arg(long, value_name = "CIDR")]
     pub webhook_allow_cidr: Option<Vec<Block>>,
+    /// Certificates (PEM) of authorities that webhooks trust, besides those that this machine trusts
+    /// [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub callback_ca: Option<PathBuf>,
     /// Write a small world of demo events
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub demo: Option<Switch>,
@@ -192,8 +197,8 @@ impl Settings {
     pub fn over(self, lower: Settings) -> Settings {
         merge!(self, lower, {
             data_dir, bind, port, grpc_port, rest_port, max_total_clients, client_buffer_size,
-            stream_batch_size, base_url, cors_origin, webhook_allow_cidr, demo, demo_interval_ms,
-            durability, event_bytes_max, request_bytes_max, batch_events_max, require_schemas,
+            stream_batch_size, base_url, cors_origin, webhook_allow_cidr, callback_ca, demo,
+            demo_interval_ms, durability, event_bytes_max, request_bytes_max, batch_events_max, require_schemas,
             queue_bytes_max, group_bytes_max, segment_bytes, tail_bytes, search, search_language,
             search_wait_ms_max, shutdown_ms_max, log_format, log,
         })
@@ -268,6 +273,18 @@ impl Settings {
     /// How long a query may wait for search.
     pub fn search_wait_max(&self) -> Duration {
         Duration::from_millis(self.search_wait_ms_max.unwrap_or(5_000))
+    }
+
+    /// Authorities that webhooks trust besides those that this machine trusts. Reads the file.
+    pub fn callback_authorities(&self) -> Result<CallbackAuthorities, ConfigError> {
+        let Some(path) = self.callback_ca.clone() else {
+            return Ok(CallbackAuthorities::default());
+        };
+        match fs::read(&path) {
+            Ok(text) => CallbackAuthorities::from_pem(&text)
+                .map_err(|error| ConfigError::File { path, reason: error.to_string() }),
+            Err(source) => Err(ConfigError::Unreadable { path, source }),
+        }
     }
 
     fn search_options(&self) -> Option<SearchOptions> {

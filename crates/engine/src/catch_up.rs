@@ -289,5 +289,6 @@ fn refold(
         view.stored(position)?.ok_or_else(missing)
     };
     effects::refold(view, draft, by, &hidden, |at| all.contains(at), stored)
+        .map(drop)
         .map_err(|error: ReadError| OpenError::Rows(error))
 }

@@ -69,7 +69,11 @@ pub(crate) fn work_out(
             if hidden.is_empty() {
                 return Ok(Outcome::Nothing);
             }
-            head.forget(draft, position, &hidden)?;
+            let lost = head.forget(draft, position, &hidden)?;
+            for resource in lost.iter().filter(|_| !append.checks.force) {
+                let judged = head.view.resources().unreferenced(draft, resource);
+                judged.map_err(|failure| refused(failure, index))?;
+            }
             effects.hides = Some((position, hidden));
         } else if let Some(about) = ConsumerEvent::of(&event)? {
             Consumers::fold(draft, &about, place).map_err(|error| Failure::Read(error.into()))?;
@@ -161,8 +165,13 @@ impl Head<'_> {
         Ok(())
     }
 
-    /// Folds anew every resource that loses a commit.
-    fn forget(&self, draft: &mut Draft, by: Position, hidden: &[Position]) -> Result<(), Failure> {
+    /// Folds anew every resource that loses a commit; those that are lost by that.
+    fn forget(
+        &self,
+        draft: &mut Draft,
+        by: Position,
+        hidden: &[Position],
+    ) -> Result<Vec<ResourceKey<'static>>, Failure> {
         let is_gone = |at: Position| self.hidden.contains(at) || hidden.binary_search(&at).is_ok();
         let stored = |at: Position| self.stored(at);
         refold(self.view, draft, by, hidden, is_gone, stored)
@@ -170,7 +179,7 @@ impl Head<'_> {
 }
 
 /// Folds anew every resource of which commits are among `hidden`, from those that are left before
-/// `by`.
+/// `by`. Those that had a document before and have none after.
 pub(crate) fn refold<E: From<crate::read::ReadError>>(
     view: &View,
     draft: &mut Draft,
@@ -178,7 +187,7 @@ pub(crate) fn refold<E: From<crate::read::ReadError>>(
     hidden: &[Position],
     is_gone: impl Fn(Position) -> bool,
     stored: impl Fn(Position) -> Result<StoredEvent, E>,
-) -> Result<(), E> {
+) -> Result<Vec<ResourceKey<'static>>, E> {
     let mut resources = BTreeSet::new();
     for position in hidden {
         let stored = stored(*position)?;
@@ -188,14 +197,17 @@ pub(crate) fn refold<E: From<crate::read::ReadError>>(
         });
         resources.extend(commit);
     }
+    let mut lost = Vec::new();
     for resource in resources {
         let left = left_of(view, &resource, by).map_err(E::from)?;
         let left: Result<Vec<_>, E> =
             left.into_iter().filter(|at| !is_gone(*at)).map(&stored).collect();
         let refolded = view.resources().refold(draft, &resource, left?);
-        refolded.map_err(|error| E::from(error.into()))?;
+        if refolded.map_err(|error| E::from(error.into()))? {
+            lost.push(resource);
+        }
     }
-    Ok(())
+    Ok(lost)
 }
 
 fn left_of(

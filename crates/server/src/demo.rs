@@ -3,11 +3,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use annal_engine::Engine;
+use annal_engine::{AppendError, Engine};
 use http::{Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
 use crate::{
+    append::answer,
     json_text::push_number,
     params::Params,
     problem::{Code, Problem},
@@ -25,11 +26,22 @@ const INTERVAL_MS_MAX: u64 = 24 * 3_600 * 1_000;
 pub trait Demo: fmt::Debug + Send + Sync {
     /// Lets it go on, with an event every so often (`None`: as often as is usual). One that runs
     /// already goes on at the new pace.
-    fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), String>;
+    fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), DemoError>;
     /// Lets it rest.
     fn stop(&self);
     /// What it is doing.
-    fn status(&self, engine: &Engine) -> Result<DemoStatus, String>;
+    fn status(&self, engine: &Engine) -> Result<DemoStatus, DemoError>;
+}
+
+/// Why a demo does not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DemoError {
+    /// Its events were refused: a schema that somebody has put does not allow them, say.
+    #[error("an event of the demo was refused: {0}")]
+    Refused(AppendError),
+    /// Something else, for the server's log.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What a demo is doing.
@@ -77,11 +89,18 @@ pub(crate) async fn order(
         }
         demo.status(&engine)
     };
-    let status = off_the_reactor(done).await?.map_err(|reason| {
-        tracing::warn!(reason, "the demo does not run");
-        Problem::new(Code::Unavailable, "the demo does not run; the server's log says why")
-    })?;
+    let status = off_the_reactor(done).await?.map_err(refused)?;
     Ok(reply::json(StatusCode::OK, encode(&status)))
+}
+
+fn refused(error: DemoError) -> Problem {
+    tracing::warn!(%error, "the demo does not run");
+    match error {
+        DemoError::Refused(error) => answer::refused(error, &[], false),
+        DemoError::Failed(_) => {
+            Problem::new(Code::Unavailable, "the demo does not run; the server's log says why")
+        }
+    }
 }
 
 fn interval(body: &str) -> Result<Option<Duration>, Problem> {

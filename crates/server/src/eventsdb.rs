@@ -7,7 +7,7 @@ mod rest;
 
 use std::sync::Arc;
 
-use annal_engine::{Append, Engine, Order, Page, ReadSpec};
+use annal_engine::{Append, Checks, Engine, Order, Page, ReadSpec};
 use annal_event::{
     Data, Deletion, Encoded, Event, Interest, Pattern, Position, Query, Selector, StoredEvent,
 };
@@ -132,7 +132,7 @@ pub(crate) async fn delete(engine: &Engine, wanted: &Wanted) -> Result<u64, Prob
     };
     let from = wanted.from()?.unwrap_or(Position::ZERO);
     let deletion = Deletion { subject, recursive: wanted.recursive, ty: wanted.types(), from };
-    deletion::hide(engine, &deletion).await
+    deletion::hide(engine, &deletion, Checks::default()).await
 }
 
 /// An event in the words of Events-DB.

@@ -50,7 +50,7 @@ mod topics;
 mod webhook;
 mod wire;
 
-pub use demo::{Demo, DemoStatus};
+pub use demo::{Demo, DemoError, DemoStatus};
 pub use options::ServerOptions;
 pub use pages::OPENAPI;
 pub use problem::Code;
@@ -60,5 +60,6 @@ pub use server::{Listener, Server};
 pub use shared::EngineSlot;
 pub use webhook::{
     address::{CallbackRules, Cidr, ParseCidrError},
+    authorities::{CallbackAuthorities, ParseAuthoritiesError},
     net::{Addresses, Resolve, SystemResolver},
 };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{CallbackRules, Demo, Resolve, SystemResolver};
+use crate::{CallbackAuthorities, CallbackRules, Demo, Resolve, SystemResolver};
 
 /// Everything that can be set about the wire. Bounds on events are the engine's
 /// ([`annal_event::Limits`]).
@@ -45,6 +45,8 @@ pub struct ServerOptions {
     pub consumers_max: usize,
     /// Where webhooks may go.
     pub callbacks: CallbackRules,
+    /// Whom webhooks trust besides those that this machine trusts.
+    pub callback_authorities: CallbackAuthorities,
     /// Finds the addresses that webhooks go to.
     pub resolver: Arc<dyn Resolve>,
     /// The world behind `/api/demo/…`, if there is one.
@@ -74,6 +76,7 @@ impl Default for ServerOptions {
             search_wait_max: Duration::from_secs(5),
             consumers_max: 1_000,
             callbacks: CallbackRules::default(),
+            callback_authorities: CallbackAuthorities::default(),
             resolver: Arc::new(SystemResolver::default()),
             demo: None,
             grace: Duration::from_secs(10),

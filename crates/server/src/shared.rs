@@ -110,7 +110,8 @@ pub(crate) struct Drain {
 impl Shared {
     pub(crate) fn new(options: ServerOptions, slot: EngineSlot) -> Shared {
         let resolver = Arc::clone(&options.resolver);
-        let sender = NetSender::new(options.callbacks.clone(), resolver);
+        let authorities = options.callback_authorities.clone();
+        let sender = NetSender::new(options.callbacks.clone(), resolver, authorities);
         Shared {
             webhooks: Webhooks::new(Arc::new(sender)),
             bulk: Semaphore::new(options.bulk_requests_max),

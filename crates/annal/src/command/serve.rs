@@ -17,7 +17,9 @@ use std::{
 };
 
 use annal_engine::{Engine, EngineOptions};
-use annal_server::{CallbackRules, Demo, EngineSlot, Listener, Server, ServerOptions};
+use annal_server::{
+    CallbackAuthorities, CallbackRules, Demo, EngineSlot, Listener, Server, ServerOptions,
+};
 use annal_storage::{DirLock, LockError};
 use anyhow::{Context, anyhow, bail};
 use tokio::{
@@ -47,11 +49,12 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     small_pages::prefer();
     let settings = &setting.settings;
     let options = settings.engine_options()?;
+    let authorities = settings.callback_authorities()?;
     let dir = settings.data_dir();
     let doors = Doors::open(settings, &dir)?;
     let place = Place::new(settings, &doors)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(settings, options, &dir, doors, &place));
+    let served = runtime.block_on(serve(settings, options, authorities, &dir, doors, &place));
     // Tasks of connections that outlived their grace are not waited for.
     runtime.shutdown_background();
     close(served?)
@@ -159,6 +162,7 @@ fn explain(error: io::Error, address: SocketAddr, flag: &str, dir: &Path) -> any
 async fn serve(
     settings: &Settings,
     options: EngineOptions,
+    authorities: CallbackAuthorities,
     dir: &Path,
     doors: Doors,
     place: &Place,
@@ -169,6 +173,7 @@ async fn serve(
     let demo = Arc::new(Switch::new(&place.base_url, settings.demo_interval()));
     let options_of_server = ServerOptions {
         demo: Some(Arc::clone(&demo) as Arc<dyn Demo>),
+        callback_authorities: authorities,
         ..server_options(settings, dir, place)
     };
     let server = Server::new(options_of_server, slot.clone());
@@ -264,7 +269,7 @@ impl Running {
         // Commands that find the directory taken read this.
         engine.announce(&place.local_url).context("cannot write the lock file")?;
         if settings.demo() {
-            demo.start(&engine, None).map_err(anyhow::Error::msg)?;
+            demo.start(&engine, None).context("the demo cannot begin")?;
         }
         Ok(Running { engine, demo })
     }

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use annal_engine::Engine;
-use annal_server::DemoStatus;
-use anyhow::Context;
+use annal_engine::{AppendError, Engine};
+use annal_server::{DemoError, DemoStatus};
 use parking_lot::Mutex;
 
 use super::{Demo, stored};
@@ -59,18 +58,24 @@ fn end(running: Option<Running>) {
     }
 }
 
+fn told(error: anyhow::Error) -> DemoError {
+    match error.downcast::<AppendError>() {
+        Ok(refused) => DemoError::Refused(refused),
+        Err(error) => DemoError::Failed(format!("{error:#}")),
+    }
+}
+
 impl annal_server::Demo for Switch {
-    fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), String> {
-        let started = self.run(engine, interval.unwrap_or(self.interval));
-        started.context("the demo cannot begin").map_err(|error| format!("{error:#}"))
+    fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), DemoError> {
+        self.run(engine, interval.unwrap_or(self.interval)).map_err(told)
     }
 
     fn stop(&self) {
         end(self.running.lock().take());
     }
 
-    fn status(&self, engine: &Engine) -> Result<DemoStatus, String> {
-        let events = stored(engine).map_err(|error| format!("{error:#}"))?;
+    fn status(&self, engine: &Engine) -> Result<DemoStatus, DemoError> {
+        let events = stored(engine).map_err(told)?;
         let running = self.running.lock();
         let alive = running.as_ref().filter(|running| !running.thread.is_finished());
         Ok(DemoStatus {

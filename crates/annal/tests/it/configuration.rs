@@ -18,6 +18,8 @@ fn used_wrongly_is_two_and_failed_is_one() {
         (&["serve", "--port", "eighty"], 2),
         (&["serve", "--url", "http://localhost:1"], 2),
         (&["serve", "--event-bytes-max", "1"], 2),
+        (&["serve", "--callback-ca", missing], 2),
+        (&["serve", "--callback-ca", "Cargo.toml"], 2),
         (&["get", "1", "--data-dir", missing], 1),
         (&["verify", "--data-dir", missing], 1),
         (&["get", "1", "--url", "https://example.com"], 1),

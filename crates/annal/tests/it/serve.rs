@@ -102,3 +102,19 @@ fn the_demo_world_begins_once_and_goes_on() {
     let server = Server::with(dir.path(), &["--demo", "--demo-interval-ms", "20"]);
     until("the world goes on where it stood", || count(&server) > before + 3);
 }
+
+#[test]
+fn a_schema_that_the_demo_breaks_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let schema = "{\"required\":[\"nobody\"]}";
+    assert!([200, 201].contains(&server.call("PUT", "/schemas/Issue", schema).0));
+    let (status, refused) = server.call("POST", "/api/demo/start", "");
+    let refused: serde_json::Value = serde_json::from_str(&refused).unwrap();
+    assert_eq!((status, &refused["code"]), (422, &"schema-violation".into()), "{refused}");
+    assert_eq!(refused["schema"], "Issue", "{refused}");
+    assert!(refused["errors"][0]["message"].to_string().contains("nobody"), "{refused}");
+    assert_eq!(server.call("DELETE", "/schemas/Issue", "").0, 204);
+    let (status, started) = server.call("POST", "/api/demo/start", "");
+    assert!(status == 200 && started.contains("\"running\":true"), "{started}");
+}

@@ -10,11 +10,17 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::Duration,
 };
 
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde_json::Value;
 
 use crate::harness::{PATIENCE, Server, until};
@@ -90,6 +96,36 @@ fn append(server: &Server, from: usize, to: usize) {
     let lines: String = (from..to).map(line).collect();
     let (status, answer) = server.post("application/x-ndjson", lines.as_bytes());
     assert_eq!(status, 200, "{answer}");
+}
+
+#[test]
+fn an_authority_of_one_s_own_is_trusted() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = |name: &str| here.join("../server/tests/it/consumers/tls").join(name);
+    let certificate = CertificateDer::from_pem_file(file("sink.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file("sink-key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (arrived, told) = mpsc::channel();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(config.into()).unwrap();
+        let mut head = String::new();
+        let read = BufReader::new(StreamOwned::new(connection, stream)).read_line(&mut head);
+        arrived.send(read.map(|_| head)).unwrap();
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with(dir.path(), &["--callback-ca", file("ca.pem").to_str().unwrap()]);
+    register(&server, &format!("https://{address}/in"), "");
+    append(&server, 0, 1);
+    let head = told.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(head, "POST /in HTTP/1.1\r\n");
 }
 
 #[test]

@@ -157,13 +157,18 @@ impl Resources {
         Err(Refusal::SchemaViolation { resource: resource(), schema, errors })
     }
 
-    /// Folds a resource anew from the commits that are left of it, after a user has deleted some.
+    /// Folds a resource anew from the commits that are left of it, after a user has deleted some;
+    /// whether that has taken its document away.
     pub fn refold(
         &self,
         draft: &mut Draft,
         resource: &ResourceKey<'_>,
         commits: impl IntoIterator<Item = StoredEvent>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let exists = |draft: &Draft| {
+            Ok(document(draft, resource)?.is_some_and(|document| !document.is_deleted()))
+        };
+        let existed = exists(draft)?;
         self.forget(draft, resource)?;
         for stored in commits {
             let place = Place { position: stored.position(), recorded: stored.recorded() };
@@ -171,7 +176,12 @@ impl Resources {
                 self.fold(draft, &event, place)?;
             }
         }
-        Ok(())
+        Ok(existed && !exists(draft)?)
+    }
+
+    /// Refuses what takes away the document of a resource that others refer to.
+    pub fn unreferenced(&self, draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
+        constraint::unreferenced(draft, resource)
     }
 
     /// As if it had never been.

@@ -62,7 +62,7 @@ pub(super) fn update(
 }
 
 /// Refuses to delete what others refer to.
-fn unreferenced(draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
+pub(super) fn unreferenced(draft: &Draft, resource: &ResourceKey<'_>) -> Result<(), Failure> {
     let me = resource.to_string();
     // The first may be its own.
     for (key, _) in draft.prefixed(&key::references(resource), 2)? {

@@ -1,6 +1,6 @@
 //! `POST /subjects/delete`: hides the events of a subject from every read.
 
-use annal_engine::{Append, Engine};
+use annal_engine::{Append, Checks, Engine};
 use annal_event::{Deletion, Encoded, Position};
 use http::{Response, StatusCode, request::Parts};
 
@@ -14,15 +14,22 @@ use crate::{
 
 /// Deletes what the parameters name, and answers how many events that were.
 pub(crate) async fn delete(engine: &Engine, head: &Parts) -> Result<Response<Reply>, Problem> {
-    let deletion = read(Params::parse(head.uri.query())?)?;
-    Ok(deleted(hide(engine, &deletion).await?))
+    let mut params = Params::parse(head.uri.query())?;
+    let checks = Checks { force: params.take_flag("force")? };
+    let deletion = read(params)?;
+    Ok(deleted(hide(engine, &deletion, checks).await?))
 }
 
-/// Hides events; how many that were.
-pub(crate) async fn hide(engine: &Engine, deletion: &Deletion) -> Result<u64, Problem> {
+/// Hides events; how many that were. Refused, unless forced, where that takes away a resource that
+/// others refer to.
+pub(crate) async fn hide(
+    engine: &Engine,
+    deletion: &Deletion,
+    checks: Checks,
+) -> Result<u64, Problem> {
     let mut events = Encoded::default();
     events.push_valid(&deletion.to_event(engine.new_id()), engine.limits())?;
-    let ticket = engine.append(Append::of(events)).map_err(answer::busy)?;
+    let ticket = engine.append(Append { checks, ..Append::of(events) }).map_err(answer::busy)?;
     let appended = ticket.await.map_err(|error| answer::refused(error, &[], false))?;
     Ok(appended.hidden)
 }

@@ -352,7 +352,7 @@ fn encode(shared: &Shared, asked: &Asked, events: &[StoredEvent]) -> Result<Vec<
             Names::Delta => out.extend_from_slice(b"event: delta\n"),
             Names::Type => {
                 out.extend_from_slice(b"event: ");
-                out.extend_from_slice(decode(stored)?.ty.as_bytes());
+                out.extend_from_slice(message::name_by_type(&decode(stored)?.ty).as_bytes());
                 out.push(b'\n');
             }
             Names::None => {}

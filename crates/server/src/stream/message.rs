@@ -14,6 +14,16 @@ pub(crate) const HEARTBEAT: &[u8] = b":hb\n";
 const RETRY_MS_MIN: u64 = 2_000;
 const RETRY_MS_SPREAD: u64 = 3_001;
 
+/// Names that say something about the stream itself, the last two those of an `EventSource`.
+const OWN_NAMES: [&str; 8] =
+    ["snapshot", "ready", "truncated", "reset", "checkpoint", "busy", "open", "error"];
+
+/// What the message of an event of this type is called under `names=type`: `delta` where the type is
+/// a name of the stream's own, so that no producer speaks for the server.
+pub(super) fn name_by_type(ty: &str) -> &str {
+    if OWN_NAMES.contains(&ty) { "delta" } else { ty }
+}
+
 /// `retry:` as a line of its own, part of whatever message comes next.
 pub(crate) fn retry(random: u64) -> Vec<u8> {
     let mut out = b"retry: ".to_vec();

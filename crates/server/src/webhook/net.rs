@@ -24,7 +24,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider, pki_types::ServerName};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,6 +35,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     address::CallbackRules,
+    authorities::CallbackAuthorities,
     callback::Callback,
     sender::{Answered, HttpSender, Outgoing, Resolving, SendError, Sending},
 };
@@ -118,6 +119,7 @@ impl Endpoint {
 pub(crate) struct NetSender {
     rules: CallbackRules,
     resolver: Arc<dyn Resolve>,
+    authorities: CallbackAuthorities,
     tls: OnceCell<Arc<ClientConfig>>,
     pool: Arc<Pool>,
 }
@@ -188,8 +190,12 @@ impl HttpSender for NetSender {
 }
 
 impl NetSender {
-    pub(crate) fn new(rules: CallbackRules, resolver: Arc<dyn Resolve>) -> NetSender {
-        NetSender { rules, resolver, tls: OnceCell::new(), pool: Arc::default() }
+    pub(crate) fn new(
+        rules: CallbackRules,
+        resolver: Arc<dyn Resolve>,
+        authorities: CallbackAuthorities,
+    ) -> NetSender {
+        NetSender { rules, resolver, authorities, tls: OnceCell::new(), pool: Arc::default() }
     }
 
     async fn exchange(&self, outgoing: &Outgoing) -> Result<Answered, SendError> {
@@ -277,7 +283,8 @@ impl NetSender {
         }
         let no_tls = |error: &dyn fmt::Display| SendError::NoTls(error.to_string());
         let name = ServerName::try_from(callback.host.clone()).map_err(|error| no_tls(&error))?;
-        let tls = self.tls.get_or_try_init(client_config).await.map_err(|error| no_tls(&error))?;
+        let tls = self.tls.get_or_try_init(|| self.client_config()).await;
+        let tls = tls.map_err(|error| no_tls(&error))?;
         let connector = TlsConnector::from(Arc::clone(tls));
         let stream = timeout(CONNECT_MAX, connector.connect(name, stream)).await;
         match stream {
@@ -286,21 +293,13 @@ impl NetSender {
             Err(_) => Err(no_tls(&"it took too long")),
         }
     }
-}
 
-/// The certificates that this machine trusts. Read once, off the reactor.
-async fn client_config() -> io::Result<Arc<ClientConfig>> {
-    let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(loaded.certs);
-    if added == 0 {
-        let what = "this machine trusts no certificates; install ca-certificates";
-        return Err(io::Error::other(what));
+    /// Read once, off the reactor.
+    async fn client_config(&self) -> io::Result<Arc<ClientConfig>> {
+        let authorities = self.authorities.clone();
+        let read = tokio::task::spawn_blocking(move || authorities.client_config());
+        Ok(Arc::new(read.await??))
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 async fn handshake<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, SendError>

@@ -3,8 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How long the server may be silent, and how long an answer may take that is read to its end.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// One connection.
 pub(crate) struct Client {
@@ -22,7 +26,7 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        stream.set_read_timeout(Some(SILENCE_MAX)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         Client { reader: BufReader::new(stream) }
     }
@@ -120,12 +124,21 @@ impl Client {
         body
     }
 
+    /// All chunks. A stream, which is no answer that ends, is given up.
     fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+        let (mut body, begun) = (Vec::new(), Instant::now());
         while let Some(chunk) = self.chunk() {
             body.extend_from_slice(&chunk);
+            let left = ANSWER_MAX.saturating_sub(begun.elapsed());
+            assert!(!left.is_zero(), "it goes on: {}", String::from_utf8_lossy(&body));
+            self.patience(left.min(SILENCE_MAX));
         }
+        self.patience(SILENCE_MAX);
         body
+    }
+
+    fn patience(&self, at_most: Duration) {
+        self.reader.get_ref().set_read_timeout(Some(at_most)).expect("a timeout");
     }
 
     fn rest(&mut self) -> Vec<u8> {

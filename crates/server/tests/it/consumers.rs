@@ -3,6 +3,7 @@
 mod delivery;
 mod refused;
 mod routes;
+mod tls;
 
 use annal_engine::EngineOptions;
 use annal_server::{CallbackRules, ServerOptions};

@@ -31,14 +31,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server with its clients.
-struct World {
-    served: Served,
+pub(crate) struct World {
+    pub(crate) served: Served,
     runtime: Runtime,
     channel: Channel,
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         World::with(ServerOptions::default(), EngineOptions::default())
     }
 
@@ -54,15 +54,15 @@ impl World {
         World { served, runtime, channel }
     }
 
-    fn store(&self) -> EventStoreClient<Channel> {
+    pub(crate) fn store(&self) -> EventStoreClient<Channel> {
         EventStoreClient::new(self.channel.clone())
     }
 
-    fn events_db(&self) -> EventsDbClient<Channel> {
+    pub(crate) fn events_db(&self) -> EventsDbClient<Channel> {
         EventsDbClient::new(self.channel.clone())
     }
 
-    fn run<T>(&self, what: impl Future<Output = T>) -> T {
+    pub(crate) fn run<T>(&self, what: impl Future<Output = T>) -> T {
         self.runtime.block_on(async { timeout(PATIENCE, what).await.expect("in time") })
     }
 
@@ -73,7 +73,7 @@ impl World {
         channel.call(request).await.expect("answered")
     }
 
-    fn append(&self, events: Vec<CloudEvent>) -> AppendResponse {
+    pub(crate) fn append(&self, events: Vec<CloudEvent>) -> AppendResponse {
         let request = AppendRequest { events, ..AppendRequest::default() };
         self.run(self.store().append(request)).expect("appended").into_inner()
     }

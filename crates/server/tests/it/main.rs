@@ -8,6 +8,7 @@ mod client;
 mod consumers;
 mod contract;
 mod deletion;
+mod doors;
 mod filter;
 mod fixture;
 mod generated;

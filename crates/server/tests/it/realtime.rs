@@ -10,7 +10,7 @@ use std::{
 };
 
 use annal_engine::{Engine, EngineOptions, client_register};
-use annal_server::{Demo, DemoStatus, ServerOptions};
+use annal_server::{Demo, DemoError, DemoStatus, ServerOptions};
 use serde_json::{Value, json};
 
 use crate::{client::Answer, fixture::Served, sse::EventSource};
@@ -307,7 +307,7 @@ fn a_message_sent_again_is_stored_once() {
 struct Told(AtomicU64);
 
 impl Demo for Told {
-    fn start(&self, _: &Engine, interval: Option<Duration>) -> Result<(), String> {
+    fn start(&self, _: &Engine, interval: Option<Duration>) -> Result<(), DemoError> {
         let ms = interval.map_or(10_000, |interval| interval.as_millis() as u64);
         self.0.store(ms, SeqCst);
         Ok(())
@@ -317,7 +317,7 @@ impl Demo for Told {
         self.0.store(0, SeqCst);
     }
 
-    fn status(&self, _: &Engine) -> Result<DemoStatus, String> {
+    fn status(&self, _: &Engine) -> Result<DemoStatus, DemoError> {
         let ms = self.0.load(SeqCst);
         Ok(DemoStatus { running: ms > 0, interval: Duration::from_millis(ms), events: 7 })
     }

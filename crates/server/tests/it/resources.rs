@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, thread};
 
-use crate::{client::Answer, fixture::Served};
+use crate::{
+    client::{Answer, Client},
+    fixture::Served,
+};
 
 fn put(served: &Served, name: &str, document: &str, headers: &str) -> Answer {
     served.send(&format!(
@@ -428,6 +431,42 @@ fn unique_values_and_references_hold() {
     put(&served, "issue/3", r#"{"n":1}"#, "");
     let late = schema(&served, "Issue", r#"{"x-unique":["n"]}"#);
     assert_eq!(late.code(), "constraint-violation", "two have the same already");
+}
+
+#[test]
+fn a_deletion_by_subject_keeps_what_others_refer_to() {
+    let served = Served::new();
+    schema(&served, "Issue", r#"{"x-references":{"author":"user"}}"#);
+    for user in ["ann", "bob", "eve"] {
+        put(&served, &format!("user/{user}"), "{}", "");
+    }
+    put(&served, "issue/1", r#"{"author":"ann"}"#, "");
+    merge(&served, "user/ann", r#"{"n":2}"#, "");
+    put(&served, "issue/2", r#"{"author":"eve"}"#, "");
+    let delete = |query: &str| served.send(&format!("POST /subjects/delete?{query}"));
+    let head = served.engine().head();
+    for query in ["subject=user/ann", "subject=user&recursive=true"] {
+        let kept = delete(query);
+        assert_eq!((kept.status, kept.code().as_str()), (409, "constraint-violation"), "{query}");
+        let problem = kept.json();
+        assert_eq!(
+            (&problem["resource"], &problem["member"]),
+            (&"issue/1".into(), &"author".into())
+        );
+    }
+    let rest = "POST /subjects/delete\n\n{\"subject\":\"user/ann\"}";
+    assert_eq!(Client::connect(served.rest).send(rest).code(), "constraint-violation");
+    assert_eq!(served.engine().head(), head, "nothing was stored");
+    assert_eq!(get(&served, "user/ann").text(), r#"{"n":2}"#);
+    let later = served.send("GET /resources/user/ann/history").json()[1]["position"].clone();
+    let later = later.as_str().expect("a position");
+    assert_eq!(delete(&format!("subject=user/ann&from_id={later}")).status, 200);
+    assert_eq!(get(&served, "user/ann").text(), "{}", "it is still there to be referred to");
+    assert_eq!(delete("subject=user/bob").json()["deleted"], 1, "nobody refers to it");
+    assert_eq!(delete("subject=user/eve&force=true").json()["deleted"], 1);
+    assert_eq!(get(&served, "user/eve").status, 404);
+    assert_eq!(delete("subject=issue/1").json()["deleted"], 1);
+    assert_eq!(delete("subject=user/ann").json()["deleted"], 1);
 }
 
 #[test]

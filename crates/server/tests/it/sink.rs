@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// Nothing here takes longer, also on a machine with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,8 +63,27 @@ impl Sink {
     pub(crate) fn that(
         react: impl Fn(usize, &Arrived) -> Reaction + Send + Sync + 'static,
     ) -> Sink {
+        Sink::behind(Some, react)
+    }
+
+    /// One that speaks TLS, and answers 200 to everything.
+    pub(crate) fn secure(config: Arc<ServerConfig>) -> Sink {
+        let handshake = move |stream: TcpStream| {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).ok()?;
+            let mut stream = stream;
+            connection.complete_io(&mut stream).ok()?;
+            Some(StreamOwned::new(connection, stream))
+        };
+        Sink::behind(handshake, |_, _| status(200))
+    }
+
+    fn behind<S: Read + Write + 'static>(
+        handshake: impl Fn(TcpStream) -> Option<S> + Send + Sync + 'static,
+        react: impl Fn(usize, &Arrived) -> Reaction + Send + Sync + 'static,
+    ) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let handshake = Arc::new(handshake);
         let (arrived, ended) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let sink = Sink { address, arrived: Arc::clone(&arrived), ended: Arc::clone(&ended) };
         let react: Arc<React> = Arc::new(react);
@@ -72,7 +93,12 @@ impl Sink {
                     return;
                 }
                 let (arrived, react) = (Arc::clone(&arrived), Arc::clone(&react));
-                thread::spawn(move || serve(stream, &arrived, &*react));
+                let handshake = Arc::clone(&handshake);
+                thread::spawn(move || {
+                    if let Some(stream) = handshake(stream) {
+                        serve(stream, &arrived, &*react);
+                    }
+                });
             }
         });
         sink
@@ -116,7 +142,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn serve(stream: TcpStream, arrived: &Mutex<Vec<Arrived>>, react: &React) {
+fn serve(stream: impl Read + Write, arrived: &Mutex<Vec<Arrived>>, react: &React) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
         let place = {
@@ -135,7 +161,7 @@ fn serve(stream: TcpStream, arrived: &Mutex<Vec<Arrived>>, react: &React) {
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Arrived> {
+fn read(reader: &mut BufReader<impl Read>) -> Option<Arrived> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
     let mut words = line.split(' ').map(str::to_owned);

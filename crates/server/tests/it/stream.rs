@@ -149,6 +149,24 @@ fn names_of_messages() {
 }
 
 #[test]
+fn no_event_speaks_for_the_stream() {
+    let served = Served::new();
+    let own = ["snapshot", "ready", "truncated", "reset", "checkpoint", "busy", "open", "error"];
+    let types = own.iter().chain(&["Reset", "delta", "message"]);
+    for ty in types.clone() {
+        let request = "POST /events\ncontent-type: application/json\n\n";
+        let answer = served.send(&format!("{request}{{\"source\":\"a\",\"type\":\"{ty}\"}}"));
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    let mut stream = EventSource::open(&served, "/events/stream?from=earliest&names=type", "");
+    for ty in types {
+        let message = stream.message();
+        let expected = if own.contains(ty) { "delta" } else { ty };
+        assert_eq!((message.name.as_str(), &message.json()["type"]), (expected, &(*ty).into()));
+    }
+}
+
+#[test]
 fn line_ends_within_data_are_escaped() {
     let served = Served::new();
     let request = "POST /events\ncontent-type: application/json\n\n\
