@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from grpc_tools import protoc
 
 TIMEOUT_S = 60
-STREAM_TIMEOUT_S = 300
+STREAM_TIMEOUT_S = 120
 
 
 def generated(protos):
@@ -112,6 +112,8 @@ def streams(pb, stub):
         assert 1 <= len(page.events) <= 10, len(page.events)
         for event in page.events:
             writer, number = map(int, event.data.split())
+            # Nobody appends anything else meanwhile.
+            assert not positions or event.id == positions[-1] + 1, (positions[-1], event.id)
             positions.append(event.id)
             seen[writer].append(number)
         if len(seen[0]) >= before and threads[early].ident is None:
@@ -121,7 +123,6 @@ def streams(pb, stub):
         if any(seen[early + 1 :]):
             is_live.set()
     call.cancel()
-    assert positions == sorted(set(positions)), "an event came twice, or out of order"
     for writer, numbers in enumerate(seen):
         # Of a writer, who waits for each answer, they come in its order, too.
         numbers = sorted(numbers) if writer == 0 else numbers
