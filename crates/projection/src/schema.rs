@@ -13,7 +13,7 @@ use std::{
 
 use annal_event::json::Json;
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Errors that are told of one document.
 const ERRORS_MAX: usize = 32;
@@ -60,8 +60,18 @@ fn unknown_dialect() -> SchemaError {
 }
 
 /// Keywords whose schemas are about the same part of a document as the one they stand in.
-const IN_PLACE: [&str; 9] =
-    ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref"];
+const IN_PLACE: [&str; 10] = [
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "dependencies",
+    "$ref",
+];
 
 /// One part of a document may be looked at by so many schemas.
 const SCHEMAS_MAX: u64 = 10_000;
@@ -82,16 +92,17 @@ const WRITTEN_OUT_MAX: u64 = 100_000;
 struct Work<'s> {
     root: &'s Value,
     most: u64,
+    overlaps: u64,
     known: HashMap<*const Value, u64>,
     under_way: HashSet<*const Value>,
 }
 
 impl<'s> Work<'s> {
     fn new(root: &'s Value) -> Work<'s> {
-        Work { root, most: 1, known: HashMap::new(), under_way: HashSet::new() }
+        Work { root, most: 1, overlaps: 1, known: HashMap::new(), under_way: HashSet::new() }
     }
 
-    /// The most schemas that look at one part.
+    /// How many schemas look at a part for each that looks at what it stands in, at most.
     fn check(mut self) -> Result<u64, SchemaError> {
         let mut all = vec![self.root];
         while let Some(value) = all.pop() {
@@ -102,7 +113,7 @@ impl<'s> Work<'s> {
                 _ => {}
             }
         }
-        Ok(self.most)
+        Ok(self.most.saturating_mul(self.overlaps))
     }
 
     fn of(&mut self, schema: &'s Value) -> Result<u64, SchemaError> {
@@ -124,7 +135,9 @@ impl<'s> Work<'s> {
             work = work.saturating_add(match (keyword.as_str(), value) {
                 ("$ref", Value::String(to)) => self.of_reference(to)?,
                 (_, Value::Array(items)) => self.of_all(items.iter())?,
-                ("dependentSchemas", Value::Object(each)) => self.of_all(each.values())?,
+                ("dependentSchemas" | "dependencies", Value::Object(each)) => {
+                    self.of_all(each.values())?
+                }
                 (_, value) => self.of(value)?,
             });
         }
@@ -137,6 +150,7 @@ impl<'s> Work<'s> {
         }
         self.known.insert(here, work);
         self.most = self.most.max(work);
+        self.overlaps = self.overlaps.max(overlaps(members));
         Ok(work)
     }
 
@@ -148,6 +162,14 @@ impl<'s> Work<'s> {
     fn of_reference(&mut self, to: &str) -> Result<u64, SchemaError> {
         target(self.root, to).map_or(Ok(1), |target| self.of(target))
     }
+}
+
+/// How many schemas one schema may hold one member, or one element, to.
+fn overlaps(schema: &Map<String, Value>) -> u64 {
+    let has = |name: &str| usize::from(schema.contains_key(name));
+    let patterns = schema.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len);
+    let (members, elements) = (patterns + has("properties"), has("items") + has("contains"));
+    members.max(elements).max(1) as u64
 }
 
 /// How many schemas there are when every reference is written out; `u64::MAX` if they never end. A
@@ -306,6 +328,21 @@ mod tests {
             let pointers: Vec<String> =
                 told.errors(&nested(2)).into_iter().map(|error| error.pointer).collect();
             assert_eq!(pointers.contains(&"/a".to_owned()), !valid, "{pointers:?}");
+        }
+        let to = r##"{"$ref":"#/$defs/n"}"##;
+        for node in [
+            format!(
+                r#"{{"properties":{{"a":{to}}},"patternProperties":{{"a":{to}}},"type":"object"}}"#
+            ),
+            format!(
+                r#"{{"dependencies":{{"a":{{"properties":{{"a":{to}}}}}}},"properties":{{"a":{to}}},
+                   "type":"object"}}"#
+            ),
+        ] {
+            let schema = compiled(&format!(r##"{{"$defs":{{"n":{node}}},"$ref":"#/$defs/n"}}"##));
+            let begun = Instant::now();
+            assert_eq!(schema.errors(&nested(100)).len(), 1, "{node}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "{node}");
         }
         let wide = format!("[{}]", vec![nested(9); 10_000].join(","));
         let schema = compiled(&format!(
