@@ -7,7 +7,10 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream as Blocking},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -224,7 +227,7 @@ fn subjects(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
     let own = |client: usize| open(running.address, &format!("snapshot=none&subject=own/{client}"));
     let (mut sent, mut floor, mut ours) = (0, Duration::MAX, Duration::MAX);
     let first = own(0)?;
-    let drained = discard(first.try_clone()?);
+    let drained = discard(first.try_clone()?, &Arc::default());
     // The best of three each, since others use the machine too.
     for _ in 0..3 {
         floor = floor.min(cost(&running.engine, scale.lone, &mut sent)?);
@@ -274,15 +277,18 @@ fn processor_time() -> anyhow::Result<Duration> {
     Ok(total)
 }
 
-/// Reads a stream to its end and keeps nothing, on a thread that takes no processor from others: what
-/// is measured is the server, and its clients are elsewhere.
-fn discard(mut stream: Blocking) -> thread::JoinHandle<()> {
+/// Reads a stream to its end and keeps nothing but their number, on a thread that takes no processor
+/// from others: what is measured is the server, and its clients are elsewhere.
+fn discard(mut stream: Blocking, bytes: &Arc<AtomicU64>) -> thread::JoinHandle<()> {
+    let bytes = Arc::clone(bytes);
     thread::spawn(move || {
         if let Err(error) = stand_back(Rank::Last) {
             eprintln!("clients run at the priority of everything else: {error}");
         }
         let mut piece = vec![0; 64 * 1024];
-        while stream.read(&mut piece).is_ok_and(|read| read > 0) {}
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            bytes.fetch_add(read as u64, Relaxed);
+        }
     })
 }
 
@@ -306,14 +312,18 @@ fn behind(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
     }
     let mut first = total;
     let alone = written(&running.engine, &mut first)?;
+    let bytes = Arc::default();
     let readers: Vec<_> = (0..BEHIND)
-        .map(|_| Ok(discard(open(running.address, "lastEventId=0")?)))
+        .map(|_| Ok(discard(open(running.address, "lastEventId=0")?, &bytes)))
         .collect::<anyhow::Result<_>>()?;
+    let (before, begun) = (bytes.load(Relaxed), Instant::now());
     let beside = written(&running.engine, &mut first)?;
+    let read = (bytes.load(Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
     let what = format!("appends beside {BEHIND} readers that begin {total} behind");
     let reading = readers.iter().filter(|reader| !reader.is_finished()).count();
     ensure!(reading == BEHIND, "only {reading} still read");
     table.row(&what, beside, Some((alone, "before they came")));
+    table.row("what they read meanwhile, together, a second", Figure::Bytes(read as u64), None);
     running.stop()?;
     Ok(fs::remove_dir_all(dir)?)
 }

@@ -29,11 +29,13 @@ const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(25);
 
 /// While events are appended and nobody waits, it leaves the processor to appends: so many times as long
-/// as a step took, at most. That is as long as little is left to do when somebody asks, about a second's
-/// work; and when the log grows faster than it can be followed, since then nothing keeps search fresh.
-const EASY: u64 = 100_000;
-const REST_FACTOR: u32 = 9;
+/// as a step took, at most.
+const REST_FACTOR: u32 = 19;
 const REST_MAX: Duration = Duration::from_secs(1);
+
+/// It does so while it is no further behind than this, about two seconds' work for whoever asks then; and
+/// when the log grows faster than it can be followed, since nothing it does keeps search fresh then.
+const EASY: u64 = 200_000;
 
 /// How long it sleeps without a bell, at most.
 const PATIENCE: Duration = Duration::from_millis(500);
