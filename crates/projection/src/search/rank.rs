@@ -4,7 +4,16 @@
 //! what is equal then, or has the same value, is ordered by its place, newest first. A document
 //! without the field comes last, whichever way the order goes.
 
-use std::cmp::{Ordering, Reverse};
+use std::{
+    cmp::{Ordering, Reverse},
+    num::NonZero,
+    panic::resume_unwind,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
 
 use tantivy::{
     DocAddress, DocId, Score, Searcher, SegmentReader,
@@ -171,27 +180,55 @@ impl Scored {
     }
 }
 
-/// The best `limit` documents and how many match, in one go through all that match.
+/// Threads that go through the segments of one query at a time, at most.
+const THREADS_MAX: usize = 4;
+
+/// Asking takes longer than some queries.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+
+/// The best `limit` documents and how many match, in one go through all that match. Where words stand
+/// has to be looked up for every document that has them, so segments are gone through side by side.
 pub(super) fn best_and_count(
     searcher: &Searcher,
     query: &dyn Query,
     limit: usize,
 ) -> Result<(Vec<Ranked>, u64), QueryError> {
     let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
-    let mut top: Top<Scored> = Top::new(limit);
-    let mut count = 0;
-    for (segment, reader) in (0..).zip(searcher.segment_readers()) {
-        let places = reader.fast_fields().u64(schema::PLACE)?;
-        let alive = reader.alive_bitset();
-        weight.for_each(reader, &mut |doc, score| {
-            if alive.is_none_or(|alive| alive.is_alive(doc)) {
-                count += 1;
-                if top.last().is_none_or(|last| comparable(score) >= last.score.0) {
-                    top.offer(Scored::new(segment, doc, score, &places));
+    let mut segments: Vec<(u32, &SegmentReader)> = (0..).zip(searcher.segment_readers()).collect();
+    segments.sort_by_key(|(_, reader)| Reverse(reader.num_docs()));
+    let next = AtomicUsize::new(0);
+    let work = || -> tantivy::Result<(Top<Scored>, u64)> {
+        let (mut top, mut count) = (Top::new(limit), 0);
+        while let Some((segment, reader)) = segments.get(next.fetch_add(1, Relaxed)) {
+            let places = reader.fast_fields().u64(schema::PLACE)?;
+            let alive = reader.alive_bitset();
+            weight.for_each(reader, &mut |doc, score| {
+                if alive.is_none_or(|alive| alive.is_alive(doc)) {
+                    count += 1;
+                    if top.last().is_none_or(|last: &Scored| comparable(score) >= last.score.0) {
+                        top.offer(Scored::new(*segment, doc, score, &places));
+                    }
                 }
-            }
-        })?;
-    }
+            })?;
+        }
+        Ok((top, count))
+    };
+    let helpers = (*PROCESSORS).min(THREADS_MAX).min(segments.len()).saturating_sub(1);
+    let (mut top, mut count) = (Top::new(limit), 0);
+    thread::scope(|scope| -> Result<(), QueryError> {
+        let helping: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mut parts = vec![work()];
+        for helper in helping {
+            parts.push(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        for part in parts {
+            let (best, matching) = part?;
+            best.into_sorted().into_iter().for_each(|scored| top.offer(scored));
+            count += matching;
+        }
+        Ok(())
+    })?;
     Ok((ranked(top), count))
 }
 
