@@ -68,12 +68,16 @@ impl Progress {
     }
 }
 
-/// Brings everything up to the head. What turns out to be damaged meanwhile is folded from the
-/// beginning.
-pub(crate) fn all(view: &View) -> Result<(), OpenError> {
+/// Brings everything up to the head, and registers in line with it. What turns out to be damaged
+/// meanwhile is folded from the beginning.
+pub(crate) fn all(view: &View, registers: &Registers) -> Result<(), OpenError> {
     let mut cleared = 0;
     loop {
-        let error = match index(view).and_then(|()| deletions(view)).and_then(|()| rows(view)) {
+        let caught_up = index(view)
+            .and_then(|()| deletions(view))
+            .and_then(|()| rows(view))
+            .and_then(|()| keep_registers(view, registers));
+        let error = match caught_up {
             Err(error) if cleared < CLEARED_MAX => error,
             done => return done,
         };
@@ -225,7 +229,7 @@ fn rows(view: &View) -> Result<(), OpenError> {
 }
 
 /// Forgets the registers of consumers that are not there.
-pub(crate) fn registers(view: &View, registers: &Registers) -> Result<(), OpenError> {
+fn keep_registers(view: &View, registers: &Registers) -> Result<(), OpenError> {
     let consumers = view.consumers().list(view.head(), usize::MAX)?;
     let is_there = |id: &str| consumers.iter().any(|consumer| consumer.spec.id == id);
     Ok(registers.retain_consumers(is_there)?)

@@ -167,8 +167,7 @@ impl Core {
             failed: AtomicBool::new(false),
             options,
         });
-        catch_up::all(&core.view)?;
-        catch_up::registers(&core.view, &core.registers)?;
+        catch_up::all(&core.view, &core.registers)?;
         let last_time = core.last_time()?;
         let writer = Writer::new(Arc::clone(&core), last_time);
         let committer = Committer::new(Arc::clone(&core), authority);

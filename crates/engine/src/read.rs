@@ -92,6 +92,17 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether a projection is damaged, which is folded again when the directory is opened.
+    pub fn is_mended_by_restart(&self) -> bool {
+        matches!(
+            self,
+            ReadError::Index(IndexError::Damaged { .. })
+                | ReadError::Store(StoreError::Damaged { .. })
+        )
+    }
+}
+
 /// What stands at a position, for readers.
 #[derive(Clone, Debug)]
 pub enum Found {

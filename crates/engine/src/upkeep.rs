@@ -43,12 +43,16 @@ impl Upkeep {
                 return false;
             }
         }
+        if core.view.index().is_damaged() {
+            condemned(core, "the index", core.view.index().condemn());
+            return false;
+        }
         let durable = core.view.log().durable();
         core.view.index().maintain(durable).unwrap_or_else(|error| {
             tracing::error!(%error, "the index could not be tidied up");
             core.stats.upkeep_failed();
             if let IndexError::Damaged { .. } = error {
-                condemned(core, "index", core.view.index().condemn());
+                condemned(core, "the index", core.view.index().condemn());
             }
             false
         })
@@ -68,7 +72,7 @@ impl Upkeep {
                 tracing::error!(%error, "rows could not be written");
                 core.stats.upkeep_failed();
                 if let StoreError::Damaged { .. } = error {
-                    condemned(core, "rows", core.view.store().condemn());
+                    condemned(core, "the file of rows", core.view.store().condemn());
                 }
                 false
             }
@@ -87,7 +91,7 @@ impl Upkeep {
 /// Nothing can be decided by what is damaged; the next start folds it anew.
 fn condemned<E: std::fmt::Display>(core: &Core, what: &str, removed: Result<(), E>) {
     match removed {
-        Ok(()) => core.fail(&format!("the {what} is damaged; restart, and it is built anew")),
-        Err(error) => core.fail(&format!("the {what} is damaged, and not removed: {error}")),
+        Ok(()) => core.fail(&format!("{what} is damaged; restart, and it is built anew")),
+        Err(error) => core.fail(&format!("{what} is damaged, and not removed: {error}")),
     }
 }

@@ -250,6 +250,12 @@ impl Index {
         &self.opened
     }
 
+    /// Whether an answer met bytes on disk that are not what was written: then
+    /// [`condemn`](Index::condemn) it.
+    pub fn is_damaged(&self) -> bool {
+        self.shared.state.read().runs.iter().any(|run| run.pages.is_suspect())
+    }
+
     /// Everything up to here is reflected in answers, staged events included.
     pub fn folded(&self) -> Position {
         self.shared.folded()

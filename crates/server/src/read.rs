@@ -25,6 +25,10 @@ pub(crate) const NEAR_HEAD: u64 = 4_096;
 /// A failed read as a client sees it; the cause goes to the log.
 pub(crate) fn failed(error: &ReadError) -> Problem {
     tracing::error!(%error, "read failed");
+    if error.is_mended_by_restart() {
+        let detail = "what is made of the log is damaged; restart the server, and it is made anew";
+        return Problem::new(Code::Damaged, detail);
+    }
     let code = match error {
         ReadError::Record { .. } | ReadError::Missing { .. } => Code::Damaged,
         ReadError::Log(_) | ReadError::Index(_) | ReadError::Store(_) => Code::Internal,

@@ -1,12 +1,20 @@
 //! Resources survive restarts, missing files, and deletions by subject.
 
-use annal_engine::{Engine, EngineOptions, Lookup, Past};
-use annal_event::{Deletion, Event, Position, ResourceKey, SchemaEvent};
+use std::path::{Path, PathBuf};
+
+use annal_engine::{Engine, EngineOptions, Lookup, Past, ReadSpec};
+use annal_event::{
+    ConsumerEvent, ConsumerSpec, Deletion, Event, Format, Interest, Ordering, Pattern, Position,
+    Query, ResourceKey, Retry, SchemaEvent, Selector,
+};
 
 use crate::{append, put};
 
 /// Changes enough for a state in between to be kept.
 const CHANGES: u64 = 600;
+
+/// Consumers enough to fill pages of their own.
+const CONSUMERS: usize = 40;
 
 fn commit(n: u64, subject: &str, change: &str) -> Event<'static> {
     Event::new(format!("{subject}-{n}"), "/app", "json.commit")
@@ -21,9 +29,12 @@ fn text(engine: &Engine, name: &str) -> Option<String> {
     }
 }
 
+fn issue() -> ResourceKey<'static> {
+    ResourceKey::from_text("issue/1").expect("a key")
+}
+
 fn past(engine: &Engine, at: u64) -> Past {
-    let key = ResourceKey::from_text("issue/1").expect("a key");
-    engine.view().resource_at(&key, Position(at)).expect("readable")
+    engine.view().resource_at(&issue(), Position(at)).expect("readable")
 }
 
 fn append_all(engine: &Engine) {
@@ -85,37 +96,107 @@ fn resources_come_back_whatever_is_missing() {
     }
 }
 
-#[test]
-fn damaged_rows_are_folded_again() {
-    // INV-4
-    let dir = tempfile::tempdir().expect("a directory");
-    let engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
-    append_all(&engine);
-    engine.shutdown();
-    let path = dir.path().join("data.redb");
-    let whole = std::fs::read(&path).expect("the rows");
-    // Whatever is hit: noticed while opening, or when it is read; then the next start mends it.
-    for at in (0..whole.len()).step_by(4_096 + 512) {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0x10;
-        std::fs::write(&path, bytes).expect("written");
-        let engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
-        match engine.view().resource("issue/1") {
-            Ok(_) => check(&engine),
-            Err(_) => {
+/// Flips a bit in every page of a file. Whatever is hit: noticed while opening, or when it is read; then
+/// the next start mends it.
+fn damage_each_page(dir: &Path, path: &Path, options: &EngineOptions) {
+    let index = std::fs::read_dir(dir.join("index")).expect("the index");
+    let paths = index.map(|entry| entry.expect("listed").path()).chain([dir.join("data.redb")]);
+    let whole: Vec<(PathBuf, Vec<u8>)> = paths
+        .map(|path| std::fs::read(&path).map(|bytes| (path, bytes)))
+        .collect::<Result<_, _>>()
+        .expect("readable");
+    let open = || Engine::open(dir, options.clone()).expect("opens");
+    let size = std::fs::metadata(path).expect("the file").len() as usize;
+    for at in (100..size).step_by(4_096) {
+        std::fs::remove_dir_all(dir.join("index")).expect("removed");
+        std::fs::create_dir(dir.join("index")).expect("made");
+        for (other, bytes) in &whole {
+            let mut bytes = bytes.clone();
+            if other == path {
+                bytes[at] ^= 0x10;
+            }
+            std::fs::write(other, bytes).expect("written");
+        }
+        let engine = open();
+        let read = || {
+            engine.view().resource("issue/1")?;
+            engine.view().resource_at(&issue(), Position(300))?;
+            engine.view().consumers().list(engine.head(), 1_000)?;
+            engine.view().read(&ReadSpec { limit: 1_000, ..of_subject("issue/1") }).map(drop)
+        };
+        match read() {
+            Ok(()) => check(&engine),
+            Err(error) => {
+                assert!(error.is_mended_by_restart(), "{error}");
                 let begun = std::time::Instant::now();
                 while engine.health().is_ok() {
                     assert!(begun.elapsed().as_secs() < 10, "damage at {at} goes unnoticed");
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
                 engine.shutdown();
-                let engine = Engine::open(dir.path(), EngineOptions::default()).expect("opens");
-                check(&engine);
+                let engine = open();
+                read_all(&engine);
                 engine.shutdown();
                 continue;
             }
         }
+        read_all(&engine);
         engine.shutdown();
+    }
+}
+
+fn of_subject(subject: &str) -> ReadSpec {
+    let subjects = vec![Pattern::subject(subject)];
+    let interest = Interest::of(Query::one(Selector { subjects, ..Selector::default() }));
+    ReadSpec { interest, ..ReadSpec::default() }
+}
+
+fn read_all(engine: &Engine) {
+    check(engine);
+    let spec = ReadSpec { limit: 1_000, ..of_subject("issue/1") };
+    assert_eq!(engine.view().read(&spec).expect("readable").events.len() as u64, CHANGES);
+    let consumers = engine.view().consumers().list(engine.head(), 1_000).expect("readable");
+    assert_eq!(consumers.len(), CONSUMERS);
+}
+
+#[test]
+fn what_is_damaged_is_folded_again() {
+    // INV-4
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = EngineOptions::default();
+    options.index.table_events = 512;
+    let engine = Engine::open(dir.path(), options.clone()).expect("opens");
+    append_all(&engine);
+    let spec = |number: usize| ConsumerSpec {
+        id: format!("c{number}"),
+        callback: format!("https://example.com/{}", "x".repeat(1_000)),
+        durable: true,
+        topics: Vec::new(),
+        filter: None,
+        from: Position::ZERO,
+        format: Format::Batch,
+        batch_size: 1,
+        ordering: Ordering::Subject,
+        retry: Retry::default(),
+        headers: Vec::new(),
+    };
+    for number in 0..CONSUMERS {
+        let about = ConsumerEvent::Registered(Box::new(spec(number)));
+        put(&engine, &[about.to_event(format!("c{number}"))]);
+    }
+    read_all(&engine);
+    let begun = std::time::Instant::now();
+    while engine.view().index().stats().runs == 0 {
+        assert!(begun.elapsed().as_secs() < 10, "no run is written");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    engine.shutdown();
+    damage_each_page(dir.path(), &dir.path().join("data.redb"), &options);
+    let runs = std::fs::read_dir(dir.path().join("index")).expect("the index");
+    let runs: Vec<_> = runs.map(|entry| entry.expect("listed").path()).collect();
+    assert!(runs.len() > 1, "a manifest and runs: {runs:?}");
+    for run in runs {
+        damage_each_page(dir.path(), &run, &options);
     }
 }
 

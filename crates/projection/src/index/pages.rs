@@ -5,7 +5,10 @@
 //! before a byte is used. A *section* is a run of whole pages; within it bytes are addressed as if
 //! the checksums were not there.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use annal_storage::File;
 
@@ -151,14 +154,22 @@ pub(super) struct PageReader {
     file: Arc<dyn File>,
     name: Arc<str>,
     salt: u64,
+    /// Something was not what was written; shared by all clones.
+    suspect: Arc<AtomicBool>,
 }
 
 impl PageReader {
     pub(super) fn new(file: Arc<dyn File>, name: Arc<str>, salt: u64) -> PageReader {
-        PageReader { file, name, salt }
+        PageReader { file, name, salt, suspect: Arc::default() }
+    }
+
+    /// Whether damage was met since the file was opened.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Relaxed)
     }
 
     pub(super) fn damaged(&self, page: u64, what: &'static str) -> IndexError {
+        self.suspect.store(true, Relaxed);
         IndexError::damaged(&self.name, page * PAGE_BYTES as u64, what)
     }
 
