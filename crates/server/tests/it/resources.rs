@@ -78,6 +78,17 @@ fn a_document_lives_and_dies_as_events() {
 }
 
 #[test]
+fn what_breaks_a_schema_is_told_briefly() {
+    let served = Served::new();
+    let all: Vec<String> = (1..60).map(|n| format!("{{\"maxItems\":{n}}}")).collect();
+    schema(&served, "Issue", &format!("{{\"allOf\":[{}]}}", all.join(",")));
+    let document = format!("[\"{}\"{}]", "x".repeat(900_000), ",1".repeat(60));
+    let refused = put(&served, "issue/1", &document, "");
+    assert_eq!((refused.status, refused.code().as_str()), (422, "schema-violation"));
+    assert!(refused.body.len() < 20_000, "{} bytes", refused.body.len());
+}
+
+#[test]
 fn history_says_what_changed() {
     let served = Served::new();
     put(&served, "issue/1", "{\"a\":1}", "");
