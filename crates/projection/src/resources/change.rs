@@ -85,6 +85,9 @@ impl Resources {
         place: Place,
         checks: Option<&Checks>,
     ) -> Result<(), Failure> {
+        if checks.is_some() {
+            one_of_both(commit)?;
+        }
         let resource = &commit.key;
         let before = document(draft, resource)?;
         let old = before.as_ref().and_then(Document::text);
@@ -243,6 +246,18 @@ impl Resources {
         }
         Ok(())
     }
+}
+
+/// A commit that removes a document has none: whoever sent one would lose it without being told.
+/// Stored ones remove.
+fn one_of_both(commit: &Commit<'_>) -> Result<(), EventError> {
+    let changes = commit.data.is_some() || commit.patch.is_some();
+    if commit.deleted && changes {
+        let detail = "the commit has a document and removes it; leave out deleted to keep the \
+                      document, or resource_data and patch to remove it";
+        return Err(EventError::new(EventErrorKind::Commit, "/data/deleted", detail));
+    }
+    Ok(())
 }
 
 fn schema_row(schema: &Schema) -> Value {

@@ -89,6 +89,26 @@ fn what_breaks_a_schema_is_told_briefly() {
 }
 
 #[test]
+fn a_commit_does_not_lose_its_document() {
+    let served = Served::new();
+    put(&served, "issue/1", "{\"a\":1}", "");
+    for with in [r#""resource_data":{"b":2}"#, r#""patch":{"b":2}"#, r#""resource_data":null"#] {
+        let refused = commit(&served, &format!(r#"{{"resource_id":"1","deleted":true,{with}}}"#));
+        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid-commit"), "{with}");
+        let (detail, json) = (refused.json()["detail"].to_string(), refused.json());
+        assert!(detail.contains("leave out deleted"), "{detail}");
+        assert_eq!(json["pointer"], "/data/deleted");
+        assert_eq!(get(&served, "issue/1").text(), "{\"a\":1}");
+    }
+    let kept = commit(&served, r#"{"resource_id":"1","deleted":false,"patch":{"b":2}}"#);
+    assert_eq!(kept.status, 201, "{}", kept.text());
+    assert_eq!(commit(&served, r#"{"resource_id":"1","deleted":true}"#).status, 201);
+    let gone = get(&served, "issue/1");
+    assert_eq!(gone.code(), "resource-deleted");
+    assert!(gone.json()["detail"].to_string().contains("?at="), "{}", gone.text());
+}
+
+#[test]
 fn history_says_what_changed() {
     let served = Served::new();
     put(&served, "issue/1", "{\"a\":1}", "");
