@@ -269,6 +269,63 @@ fn target<'s>(root: &'s Value, to: &str) -> Option<&'s Value> {
     root.pointer(&to.strip_prefix('#')?.replace("%25", "%"))
 }
 
+/// Keywords that are no draft's: they say something about a whole document.
+const OWN: [&str; 3] = ["x-unique", "x-references", "x-formats"];
+
+/// Keywords whose members are names of something, each with a schema.
+const NAMES: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
+
+/// Keywords with values in which no schema stands.
+const VALUES: [&str; 5] = ["const", "enum", "default", "examples", "dependentRequired"];
+
+/// Refuses our own keywords anywhere but at the root, where alone they do something.
+pub(crate) fn own_keywords_at_the_root(schema: &Value) -> Result<(), SchemaError> {
+    let Value::Object(members) = schema else { return Ok(()) };
+    let mut others = members.iter().filter(|(keyword, _)| !OWN.contains(&keyword.as_str()));
+    others.try_for_each(|(keyword, value)| none_below(keyword, value, &step("", keyword)))
+}
+
+/// Looks through the value of a keyword.
+fn none_below(keyword: &str, value: &Value, pointer: &str) -> Result<(), SchemaError> {
+    match value {
+        _ if VALUES.contains(&keyword) => Ok(()),
+        Value::Object(each) if NAMES.contains(&keyword) => {
+            each.iter().try_for_each(|(name, schema)| none_in(schema, &step(pointer, name)))
+        }
+        value => none_in(value, pointer),
+    }
+}
+
+/// Looks through a schema, or several.
+fn none_in(schema: &Value, pointer: &str) -> Result<(), SchemaError> {
+    match schema {
+        Value::Object(members) => {
+            for (keyword, value) in members {
+                let pointer = step(pointer, keyword);
+                if OWN.contains(&keyword.as_str()) {
+                    let message = format!(
+                        "{keyword} does nothing here; it stands at the root of a schema, and is about \
+                         the members there"
+                    );
+                    return Err(SchemaError { pointer, message });
+                }
+                none_below(keyword, value, &pointer)?;
+            }
+            Ok(())
+        }
+        Value::Array(schemas) => {
+            let mut each = schemas.iter().enumerate();
+            each.try_for_each(|(place, schema)| none_in(schema, &format!("{pointer}/{place}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn step(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// A schema, ready to be used.
 pub(crate) struct Compiled {
     validator: Validator,

@@ -214,17 +214,17 @@ impl Resources {
     ) -> Result<SchemaChange, Failure> {
         let ty = event.name().to_lowercase();
         let before = self.schemas.of(&ty, Position::MAX);
-        let schema =
-            match event {
-                SchemaEvent::Put { name, schema } => {
-                    let compiled = Schema::compile(name, schema, place.position);
-                    Some(Arc::new(compiled.map_err(|error| Refusal::InvalidSchema {
-                        name: name.to_string(),
-                        error,
-                    })?))
-                }
-                SchemaEvent::Deleted { .. } => None,
-            };
+        let schema = match event {
+            SchemaEvent::Put { name, schema } => {
+                let compiled = match checks {
+                    Some(_) => Schema::register(name, schema, place.position),
+                    None => Schema::compile(name, schema, place.position),
+                };
+                let invalid = |error| Refusal::InvalidSchema { name: name.to_string(), error };
+                Some(Arc::new(compiled.map_err(invalid)?))
+            }
+            SchemaEvent::Deleted { .. } => None,
+        };
         constraint::rebuild(draft, &ty, before.as_deref(), schema.as_deref(), checks)?;
         let row = schema.as_ref().map(|schema| schema_row(schema));
         draft.set(key::schema(&ty), row);

@@ -109,6 +109,36 @@ fn a_commit_does_not_lose_its_document() {
 }
 
 #[test]
+fn a_reference_is_an_id() {
+    let served = Served::new();
+    assert_eq!(put(&served, "squad/7", "{}", "").status, 201);
+    let old = put(&served, "issue/old", r#"{"team":7,"n":1}"#, "");
+    assert_eq!(old.status, 201);
+    assert_eq!(schema(&served, "Issue", r#"{"x-references":{"team":"squad"}}"#).status, 201);
+    for team in
+        ["7", "0.5", "true", "{\"id\":\"7\"}", "\"\"", "[\"7\",7]", "[\"7\",\"\"]", "[null]"]
+    {
+        let refused = put(&served, "issue/1", &format!("{{\"team\":{team}}}"), "");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (409, "constraint-violation"),
+            "{team}"
+        );
+        let json = refused.json();
+        assert_eq!(json["member"], "team");
+        assert!(json["detail"].to_string().contains("resource_id, an array of them, or null"));
+    }
+    for document in
+        ["{\"team\":\"7\"}", "{\"team\":[\"7\"]}", "{\"team\":[]}", "{\"team\":null}", "{}"]
+    {
+        let taken = put(&served, "issue/1", document, "");
+        assert!(taken.status < 300, "{document}: {}", taken.text());
+    }
+    assert_eq!(merge(&served, "issue/old", r#"{"n":2}"#, "").status, 200, "it was so before");
+    assert_eq!(merge(&served, "issue/old", r#"{"team":8}"#, "").status, 409);
+}
+
+#[test]
 fn history_says_what_changed() {
     let served = Served::new();
     put(&served, "issue/1", "{\"a\":1}", "");
