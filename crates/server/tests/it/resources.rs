@@ -139,6 +139,24 @@ fn a_reference_is_an_id() {
 }
 
 #[test]
+fn a_path_leads_to_the_resource() {
+    let served = Served::new();
+    for name in ["y%2Fhistory", "y%2F..", "y%2F.", "..%2Fy", ".%2Fhistory", "y/a%2Fhistory"] {
+        let made = put(&served, name, "{\"a\":1}", "");
+        assert_eq!(made.status, 201, "{}", made.text());
+        let path = format!("/resources/{name}");
+        assert_eq!(made.header("location"), Some(path.as_str()));
+        let found = served.send(&format!("GET {path}"));
+        assert_eq!(
+            (found.text().as_str(), found.header("content-location")),
+            ("{\"a\":1}", Some(path.as_str()))
+        );
+        let history = served.send(&format!("GET {path}/history"));
+        assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{path}");
+    }
+}
+
+#[test]
 fn history_says_what_changed() {
     let served = Served::new();
     put(&served, "issue/1", "{\"a\":1}", "");
