@@ -46,7 +46,11 @@ fn not_found(name: &str) -> Problem {
 }
 
 fn deleted(key: &ResourceKey<'_>) -> Problem {
-    Problem::new(Code::ResourceDeleted, format!("the resource {key} has been deleted"))
+    let detail = format!(
+        "the resource {key} has been deleted; ?at= shows it as it was, its history what became of it, \
+         and PUT makes it anew"
+    );
+    Problem::new(Code::ResourceDeleted, detail)
 }
 
 /// What a name stands for, or the answer if it is not one resource.

@@ -78,14 +78,21 @@ fn a_document_lives_and_dies_as_events() {
 }
 
 #[test]
-fn what_breaks_a_schema_is_told_briefly() {
+fn a_path_leads_to_the_resource() {
     let served = Served::new();
-    let all: Vec<String> = (1..60).map(|n| format!("{{\"maxItems\":{n}}}")).collect();
-    schema(&served, "Issue", &format!("{{\"allOf\":[{}]}}", all.join(",")));
-    let document = format!("[\"{}\"{}]", "x".repeat(900_000), ",1".repeat(60));
-    let refused = put(&served, "issue/1", &document, "");
-    assert_eq!((refused.status, refused.code().as_str()), (422, "schema-violation"));
-    assert!(refused.body.len() < 20_000, "{} bytes", refused.body.len());
+    for name in ["y%2Fhistory", "y%2F..", "y%2F.", "..%2Fy", ".%2Fhistory", "y/a%2Fhistory"] {
+        let made = put(&served, name, "{\"a\":1}", "");
+        assert_eq!(made.status, 201, "{}", made.text());
+        let path = format!("/resources/{name}");
+        assert_eq!(made.header("location"), Some(path.as_str()));
+        let found = served.send(&format!("GET {path}"));
+        assert_eq!(
+            (found.text().as_str(), found.header("content-location")),
+            ("{\"a\":1}", Some(path.as_str()))
+        );
+        let history = served.send(&format!("GET {path}/history"));
+        assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{path}");
+    }
 }
 
 #[test]
@@ -139,21 +146,14 @@ fn a_reference_is_an_id() {
 }
 
 #[test]
-fn a_path_leads_to_the_resource() {
+fn what_breaks_a_schema_is_told_briefly() {
     let served = Served::new();
-    for name in ["y%2Fhistory", "y%2F..", "y%2F.", "..%2Fy", ".%2Fhistory", "y/a%2Fhistory"] {
-        let made = put(&served, name, "{\"a\":1}", "");
-        assert_eq!(made.status, 201, "{}", made.text());
-        let path = format!("/resources/{name}");
-        assert_eq!(made.header("location"), Some(path.as_str()));
-        let found = served.send(&format!("GET {path}"));
-        assert_eq!(
-            (found.text().as_str(), found.header("content-location")),
-            ("{\"a\":1}", Some(path.as_str()))
-        );
-        let history = served.send(&format!("GET {path}/history"));
-        assert_eq!(history.json().as_array().map(Vec::len), Some(1), "{path}");
-    }
+    let all: Vec<String> = (1..60).map(|n| format!("{{\"maxItems\":{n}}}")).collect();
+    schema(&served, "Issue", &format!("{{\"allOf\":[{}]}}", all.join(",")));
+    let document = format!("[\"{}\"{}]", "x".repeat(900_000), ",1".repeat(60));
+    let refused = put(&served, "issue/1", &document, "");
+    assert_eq!((refused.status, refused.code().as_str()), (422, "schema-violation"));
+    assert!(refused.body.len() < 20_000, "{} bytes", refused.body.len());
 }
 
 #[test]
