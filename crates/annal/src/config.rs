@@ -85,7 +85,7 @@ pub struct Settings {
     /// Events on a page, and in a gRPC message, for clients of Events-DB [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub stream_batch_size: Option<u64>,
-    /// How clients reach this server [default: http://localhost:PORT]
+    /// How clients reach this server; pages under its host may change things here [default: http://localhost:PORT]
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
     /// Origin that browsers may call from, or `*`; may be given several times [default: none]

@@ -39,8 +39,9 @@ pub use annal_projection::resources::{
     Checks, Document, FieldFilter, List, ListSpec, Lookup, Refusal, Resource, Schema, Sort,
 };
 pub use annal_projection::search::{
-    Facet, FacetValue, Highlighter, Hit, Interval, Key as HitKey, Language, Operator, QueryError,
-    Scope, SearchError, SearchOptions, SearchQuery, Sort as HitOrder,
+    DEPTH_MAX as SEARCH_DEPTH_MAX, Facet, FacetValue, Highlighter, Hit, Interval, Key as HitKey,
+    Language, Operator, QueryError, Scope, SearchError, SearchOptions, SearchQuery,
+    Sort as HitOrder,
 };
 pub use annal_projection::{
     schema::SchemaError,

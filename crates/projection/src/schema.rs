@@ -8,15 +8,23 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
+    fmt::{self, Display, Write},
 };
 
 use annal_event::json::Json;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 /// Errors that are told of one document.
 const ERRORS_MAX: usize = 32;
+
+/// A message has no more bytes, and a pointer neither: a document may be large, and many errors be
+/// about the whole of it.
+const MESSAGE_BYTES_MAX: usize = 300;
+const POINTER_BYTES_MAX: usize = 1_000;
+
+/// Stands for what is left out.
+const ELLIPSIS: &str = "…";
 
 /// A compiled regular expression takes no more than so many bytes.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
@@ -37,6 +45,49 @@ impl SchemaError {
     /// An error that is about the whole.
     pub(crate) fn of_root(message: impl Into<String>) -> SchemaError {
         SchemaError { pointer: String::new(), message: message.into() }
+    }
+}
+
+impl From<ValidationError<'_>> for SchemaError {
+    /// A message echoes the value that is wrong only where that is short.
+    fn from(error: ValidationError<'_>) -> SchemaError {
+        let pointer = whole_steps(error.instance_path().as_str()).to_owned();
+        let message = Bounded::of(&error)
+            .or_else(|_| Bounded::of(&error.masked()))
+            .unwrap_or_else(|cut| cut + ELLIPSIS);
+        SchemaError { pointer, message }
+    }
+}
+
+/// A pointer; of a long one the steps that can be told, which lead to what holds the place.
+fn whole_steps(pointer: &str) -> &str {
+    if pointer.len() <= POINTER_BYTES_MAX {
+        return pointer;
+    }
+    let told = &pointer[..pointer.floor_char_boundary(POINTER_BYTES_MAX + 1)];
+    told.rsplit_once('/').map_or("", |(steps, _)| steps)
+}
+
+/// A text that takes no more bytes than a message may have, however long what is written to it.
+struct Bounded(String);
+
+impl Bounded {
+    /// What is displayed; where it is too long, its beginning, and nothing of the rest is ever made.
+    fn of(displayed: &impl Display) -> Result<String, String> {
+        let mut text = Bounded(String::new());
+        match write!(text, "{displayed}") {
+            Ok(()) => Ok(text.0),
+            Err(fmt::Error) => Err(text.0),
+        }
+    }
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let left = MESSAGE_BYTES_MAX - ELLIPSIS.len() - self.0.len();
+        let fits = more.floor_char_boundary(left);
+        self.0.push_str(&more[..fits]);
+        if fits < more.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -218,6 +269,63 @@ fn target<'s>(root: &'s Value, to: &str) -> Option<&'s Value> {
     root.pointer(&to.strip_prefix('#')?.replace("%25", "%"))
 }
 
+/// Keywords that are no draft's: they say something about a whole document.
+const OWN: [&str; 3] = ["x-unique", "x-references", "x-formats"];
+
+/// Keywords whose members are names of something, each with a schema.
+const NAMES: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
+
+/// Keywords with values in which no schema stands.
+const VALUES: [&str; 5] = ["const", "enum", "default", "examples", "dependentRequired"];
+
+/// Refuses our own keywords anywhere but at the root, where alone they do something.
+pub(crate) fn own_keywords_at_the_root(schema: &Value) -> Result<(), SchemaError> {
+    let Value::Object(members) = schema else { return Ok(()) };
+    let mut others = members.iter().filter(|(keyword, _)| !OWN.contains(&keyword.as_str()));
+    others.try_for_each(|(keyword, value)| none_below(keyword, value, &step("", keyword)))
+}
+
+/// Looks through the value of a keyword.
+fn none_below(keyword: &str, value: &Value, pointer: &str) -> Result<(), SchemaError> {
+    match value {
+        _ if VALUES.contains(&keyword) => Ok(()),
+        Value::Object(each) if NAMES.contains(&keyword) => {
+            each.iter().try_for_each(|(name, schema)| none_in(schema, &step(pointer, name)))
+        }
+        value => none_in(value, pointer),
+    }
+}
+
+/// Looks through a schema, or several.
+fn none_in(schema: &Value, pointer: &str) -> Result<(), SchemaError> {
+    match schema {
+        Value::Object(members) => {
+            for (keyword, value) in members {
+                let pointer = step(pointer, keyword);
+                if OWN.contains(&keyword.as_str()) {
+                    let message = format!(
+                        "{keyword} does nothing here; it stands at the root of a schema, and is about \
+                         the members there"
+                    );
+                    return Err(SchemaError { pointer, message });
+                }
+                none_below(keyword, value, &pointer)?;
+            }
+            Ok(())
+        }
+        Value::Array(schemas) => {
+            let mut each = schemas.iter().enumerate();
+            each.try_for_each(|(place, schema)| none_in(schema, &format!("{pointer}/{place}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn step(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// A schema, ready to be used.
 pub(crate) struct Compiled {
     validator: Validator,
@@ -248,10 +356,7 @@ impl Compiled {
             .offline()
             .build(schema);
         let compiled = |validator| Compiled { validator, branches };
-        validator.map(compiled).map_err(|error| SchemaError {
-            pointer: error.instance_path().as_str().to_owned(),
-            message: error.to_string(),
-        })
+        validator.map(compiled).map_err(SchemaError::from)
     }
 
     /// What of a document breaks it; the first few.
@@ -272,12 +377,7 @@ impl Compiled {
                  documents only",
             )];
         }
-        let errors = self.validator.iter_errors(&value).take(ERRORS_MAX);
-        let told = errors.map(|error| SchemaError {
-            pointer: error.instance_path().as_str().to_owned(),
-            message: error.to_string(),
-        });
-        told.collect()
+        self.validator.iter_errors(&value).take(ERRORS_MAX).map(SchemaError::from).collect()
     }
 }
 
@@ -354,6 +454,30 @@ mod tests {
         let list = compiled(r##"{"properties":{"a":{"$ref":"#"}},"type":"object"}"##);
         let errors = list.errors(&nested(100));
         assert_eq!(errors[0].pointer, "/a".repeat(100), "without branches all is told");
+    }
+
+    #[test]
+    fn what_is_told_is_short_however_long_the_document() {
+        let all: Vec<String> = (1..60).map(|n| format!("{{\"maxItems\":{n}}}")).collect();
+        let schema = compiled(&format!("{{\"allOf\":[{}]}}", all.join(",")));
+        let long = "é\\\"".repeat(200_000);
+        let errors = schema.errors(&format!("[\"{long}\"{}]", ",1".repeat(60)));
+        assert_eq!(errors.len(), ERRORS_MAX);
+        assert_eq!(errors[0].message, "value has more than 1 item", "the value is left out");
+        let short = schema.errors("[1,2]");
+        assert_eq!(short[0].message, "[1,2] has more than 1 item");
+
+        let names = compiled(&format!("{{\"required\":[\"{long}\"]}}"));
+        let cut = &names.errors("{}")[0].message;
+        assert!(cut.len() <= MESSAGE_BYTES_MAX && cut.ends_with(ELLIPSIS), "{cut}");
+        assert!(cut.len() > MESSAGE_BYTES_MAX - 4 && cut.starts_with("\"é"), "{cut}");
+
+        let values =
+            compiled(r#"{"additionalProperties":{"additionalProperties":{"type":"null"}}}"#);
+        for (length, expected) in [(997, 1_000), (998, 2), (100_000, 2)] {
+            let document = format!("{{\"a\":{{\"{}\":1}}}}", "k".repeat(length));
+            assert_eq!(values.errors(&document)[0].pointer.len(), expected, "{length}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Cross-origin requests (WHATWG Fetch §3.2): off unless origins are given.
 
-use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, header, request::Parts, uri::Authority};
 
 use crate::{
     ServerOptions,
@@ -69,12 +71,33 @@ pub(crate) fn check(options: &ServerOptions, head: &Parts) -> Result<(), Problem
     let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let same = own.is_some_and(|(_, authority)| {
         host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes()))
+            && is_own(authority, options)
     });
     if same || allowed(options, Some(origin)).is_some() {
         return Ok(());
     }
-    let detail = "pages of this origin may not change anything here; --cors-origin allows one";
+    let detail = "pages of this origin may not change anything here; --base-url says under which \
+                  name this server is reached, and --cors-origin allows pages from elsewhere";
     Err(Problem::new(Code::OriginRefused, detail))
+}
+
+/// Whether a name is nobody else's: any other may be made to lead here by whoever owns it, after a
+/// page was loaded from there (DNS rebinding).
+fn is_own(authority: &str, options: &ServerOptions) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let name = authority.host().to_ascii_lowercase();
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        || name.parse::<Ipv4Addr>().is_ok();
+    let configured = options.base_url.parse::<Uri>().ok();
+    let configured = configured.as_ref().and_then(Uri::host);
+    is_address
+        || name == "localhost"
+        || name.ends_with(".localhost")
+        || configured.is_some_and(|configured| configured.eq_ignore_ascii_case(&name))
 }
 
 fn allowed<'h>(

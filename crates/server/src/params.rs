@@ -79,6 +79,18 @@ impl<'q> Params<'q> {
         parsed.map(Some).map_err(|error| invalid(name, format_args!("`{name}`: {error}")))
     }
 
+    /// A whole number from 0 to `most`.
+    pub(crate) fn take_number<T>(&mut self, name: &str, most: T) -> Result<Option<T>, Problem>
+    where
+        T: FromStr + PartialOrd + Default + Display,
+    {
+        let Some(value) = self.take(name)? else { return Ok(None) };
+        match value.parse() {
+            Ok(number) if number >= T::default() && number <= most => Ok(Some(number)),
+            _ => Err(invalid(name, format_args!("`{name}` is a whole number from 0 to {most}"))),
+        }
+    }
+
     /// `true`, `false`, or the bare name, which means `true`.
     pub(crate) fn take_flag(&mut self, name: &str) -> Result<bool, Problem> {
         match self.take(name)?.as_deref() {

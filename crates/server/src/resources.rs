@@ -29,9 +29,15 @@ pub(crate) fn etag(revision: Position) -> HeaderValue {
 pub(crate) fn path_of(key: &ResourceKey<'_>) -> String {
     let mut path = "/resources/".to_owned();
     percent::encode(key.ty(), &mut path);
-    path.push('/');
+    // As a step of its own it would be another route, or taken out by whoever follows the path.
+    let is_special = key.id() == "history" || [key.ty(), key.id()].iter().any(|step| is_dots(step));
+    path.push_str(if is_special { "%2F" } else { "/" });
     percent::encode(key.id(), &mut path);
     path
+}
+
+fn is_dots(step: &str) -> bool {
+    matches!(step, "." | "..")
 }
 
 fn not_found(name: &str) -> Problem {
@@ -40,7 +46,11 @@ fn not_found(name: &str) -> Problem {
 }
 
 fn deleted(key: &ResourceKey<'_>) -> Problem {
-    Problem::new(Code::ResourceDeleted, format!("the resource {key} has been deleted"))
+    let detail = format!(
+        "the resource {key} has been deleted; ?at= shows it as it was, its history what became of it, \
+         and PUT makes it anew"
+    );
+    Problem::new(Code::ResourceDeleted, detail)
 }
 
 /// What a name stands for, or the answer if it is not one resource.

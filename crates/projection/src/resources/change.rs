@@ -85,6 +85,9 @@ impl Resources {
         place: Place,
         checks: Option<&Checks>,
     ) -> Result<(), Failure> {
+        if checks.is_some() {
+            one_of_both(commit)?;
+        }
         let resource = &commit.key;
         let before = document(draft, resource)?;
         let old = before.as_ref().and_then(Document::text);
@@ -211,17 +214,17 @@ impl Resources {
     ) -> Result<SchemaChange, Failure> {
         let ty = event.name().to_lowercase();
         let before = self.schemas.of(&ty, Position::MAX);
-        let schema =
-            match event {
-                SchemaEvent::Put { name, schema } => {
-                    let compiled = Schema::compile(name, schema, place.position);
-                    Some(Arc::new(compiled.map_err(|error| Refusal::InvalidSchema {
-                        name: name.to_string(),
-                        error,
-                    })?))
-                }
-                SchemaEvent::Deleted { .. } => None,
-            };
+        let schema = match event {
+            SchemaEvent::Put { name, schema } => {
+                let compiled = match checks {
+                    Some(_) => Schema::register(name, schema, place.position),
+                    None => Schema::compile(name, schema, place.position),
+                };
+                let invalid = |error| Refusal::InvalidSchema { name: name.to_string(), error };
+                Some(Arc::new(compiled.map_err(invalid)?))
+            }
+            SchemaEvent::Deleted { .. } => None,
+        };
         constraint::rebuild(draft, &ty, before.as_deref(), schema.as_deref(), checks)?;
         let row = schema.as_ref().map(|schema| schema_row(schema));
         draft.set(key::schema(&ty), row);
@@ -243,6 +246,18 @@ impl Resources {
         }
         Ok(())
     }
+}
+
+/// A commit that removes a document has none: whoever sent one would lose it without being told.
+/// Stored ones remove.
+fn one_of_both(commit: &Commit<'_>) -> Result<(), EventError> {
+    let changes = commit.data.is_some() || commit.patch.is_some();
+    if commit.deleted && changes {
+        let detail = "the commit has a document and removes it; leave out deleted to keep the \
+                      document, or resource_data and patch to remove it";
+        return Err(EventError::new(EventErrorKind::Commit, "/data/deleted", detail));
+    }
+    Ok(())
 }
 
 fn schema_row(schema: &Schema) -> Value {

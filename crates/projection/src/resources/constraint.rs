@@ -83,6 +83,8 @@ struct Rows {
     unique: Vec<(Key, String)>,
     /// Key, member, target.
     refers: Vec<(Key, String, ResourceKey<'static>)>,
+    /// Members that should refer to a type and do not: member, type, what stands there.
+    stray: Vec<(String, String, String)>,
 }
 
 impl Rows {
@@ -98,7 +100,11 @@ impl Rows {
         }
         for (member, ty) in &schema.references {
             let value = json::text_at(text, &[member]).unwrap_or("null");
-            for id in ids(value) {
+            let (ids, is_reference) = ids(value);
+            if !is_reference {
+                rows.stray.push((member.clone(), ty.clone(), value.to_owned()));
+            }
+            for id in ids {
                 if let Some(target) = ResourceKey::new(ty.clone(), id) {
                     let key = key::reference(&target, resource, member);
                     rows.refers.push((key, member.clone(), target));
@@ -129,6 +135,10 @@ impl Rows {
                 return Err(Refusal::NotUnique { member: member.clone(), holder }.into());
             }
         }
+        if let Some((member, ty, _)) = self.stray.iter().find(|stray| !before.stray.contains(stray))
+        {
+            return Err(Refusal::NoReference { member: member.clone(), ty: ty.clone() }.into());
+        }
         for (_, member, target) in self.refers.iter().filter(|(key, ..)| !kept.contains(key)) {
             let exists = document(draft, target)?.is_some_and(|found| !found.is_deleted());
             if !exists && target != resource {
@@ -140,14 +150,24 @@ impl Rows {
     }
 }
 
-/// The ids in a member: a string, or an array of strings.
-fn ids(value: &str) -> Vec<String> {
+/// The ids in a member, and whether nothing else stands there: a string, an array of strings, or
+/// `null`.
+fn ids(value: &str) -> (Vec<String>, bool) {
+    let wanted = |ids: &[String]| ids.iter().all(|id| !id.is_empty());
     match serde_json::from_str(value) {
-        Ok(serde_json::Value::String(id)) => vec![id],
-        Ok(serde_json::Value::Array(items)) => {
-            items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        Ok(serde_json::Value::Null) => (Vec::new(), true),
+        Ok(serde_json::Value::String(id)) => {
+            let ids = vec![id];
+            let fits = wanted(&ids);
+            (ids, fits)
         }
-        _ => Vec::new(),
+        Ok(serde_json::Value::Array(items)) => {
+            let ids = items.iter().filter_map(|item| item.as_str().map(str::to_owned));
+            let ids: Vec<String> = ids.collect();
+            let fits = ids.len() == items.len() && wanted(&ids);
+            (ids, fits)
+        }
+        _ => (Vec::new(), false),
     }
 }
 

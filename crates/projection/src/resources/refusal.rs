@@ -48,6 +48,17 @@ pub enum Refusal {
         /// The other resource, `type/id`.
         holder: String,
     },
+    /// What stands where a reference should cannot be one.
+    #[error(
+        "{member} refers to a resource of type {ty}: its resource_id, an array of them, or null; \
+         it is something else"
+    )]
+    NoReference {
+        /// The member.
+        member: String,
+        /// The type that it refers to.
+        ty: String,
+    },
     /// It refers to a resource that does not exist.
     #[error("{member} refers to {target}, which does not exist; create that first")]
     NoSuchTarget {

@@ -9,7 +9,7 @@ use annal_event::Position;
 use serde_json::Value;
 
 use crate::{
-    schema::{Compiled, SchemaError, parse},
+    schema::{Compiled, SchemaError, own_keywords_at_the_root, parse},
     versions::Versions,
 };
 
@@ -35,11 +35,18 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
+    /// Compiles a schema that is to be registered. What is registered already may say what does
+    /// nothing where it stands; it holds documents to the rest.
+    pub fn register(name: &str, text: &str, position: Position) -> Result<Schema, SchemaError> {
+        let schema = Schema::compile(name, text, position)?;
+        own_keywords_at_the_root(&parse(text)?)?;
+        Ok(schema)
+    }
+
     /// Compiles a schema; what is wrong with it otherwise.
     pub fn compile(name: &str, text: &str, position: Position) -> Result<Schema, SchemaError> {
         let value = parse(text)?;
         let compiled = Compiled::of(&value)?;
-        only_at_the_root(&value, "")?;
         let unique = unique(&value)?;
         let references = references(&value)?;
         let (name, text) = (name.to_owned(), text.to_owned());
@@ -50,27 +57,6 @@ impl Schema {
     pub(super) fn errors(&self, document: &str) -> Vec<SchemaError> {
         self.compiled.errors(document)
     }
-}
-
-/// Our own keywords stand at the root, where they name members. Elsewhere they would do nothing.
-fn only_at_the_root(schema: &Value, pointer: &str) -> Result<(), SchemaError> {
-    let Value::Object(members) = schema else { return Ok(()) };
-    for keyword in ["x-unique", "x-references"] {
-        if !pointer.is_empty() && members.contains_key(keyword) {
-            return Err(SchemaError {
-                pointer: format!("{pointer}/{keyword}"),
-                message: format!("{keyword} stands at the root of a schema, and names members"),
-            });
-        }
-    }
-    for keyword in ["properties", "$defs", "definitions"] {
-        for (name, schema) in members.get(keyword).and_then(Value::as_object).into_iter().flatten()
-        {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            only_at_the_root(schema, &format!("{pointer}/{keyword}/{name}"))?;
-        }
-    }
-    Ok(())
 }
 
 fn unique(schema: &Value) -> Result<Vec<String>, SchemaError> {
@@ -115,7 +101,7 @@ mod tests {
     use super::*;
 
     fn compile(text: &str) -> Result<Schema, SchemaError> {
-        Schema::compile("Issue", text, Position(1))
+        Schema::register("Issue", text, Position(1))
     }
 
     fn pointers(schema: &Schema, document: &str) -> Vec<String> {
@@ -150,6 +136,50 @@ mod tests {
         );
         assert_eq!(pointer("{"), "");
         assert!(compile("true").is_ok());
+    }
+
+    #[test]
+    fn own_keywords_stand_where_they_do_something() {
+        for place in [
+            "/allOf/0",
+            "/items",
+            "/prefixItems/1/not",
+            "/$defs/x-unique",
+            "/definitions/const",
+            "/properties/enum",
+            "/patternProperties/a~1b~0/then",
+            "/dependentSchemas/a",
+            "/additionalProperties",
+            "/x-parts/a",
+        ] {
+            for (keyword, value) in
+                [("x-unique", "[\"f\"]"), ("x-references", "{\"f\":\"t\"}"), ("x-formats", "true")]
+            {
+                let mut text = format!("{{\"{keyword}\":{value}}}");
+                for step in place.rsplit('/').filter(|step| !step.is_empty()) {
+                    let step = step.replace("~1", "/").replace("~0", "~");
+                    text = match step.as_str() {
+                        "0" => format!("[{text}]"),
+                        "1" => format!("[true,{text}]"),
+                        step => format!("{{\"{step}\":{text}}}"),
+                    };
+                }
+                let error = compile(&text).expect_err(place);
+                assert_eq!(error.pointer, format!("{place}/{keyword}"), "{text}");
+                let stored = Schema::compile("Issue", &text, Position(1));
+                assert!(stored.is_ok(), "what is stored goes on holding documents: {text}");
+            }
+        }
+        for text in [
+            r#"{"x-unique":["x-references"],"x-references":{"x-unique":"team"},"x-formats":true}"#,
+            r#"{"properties":{"x-unique":{"type":"array"},"x-formats":true}}"#,
+            r#"{"$defs":{"x-references":{}},"patternProperties":{"x-unique":{}}}"#,
+            r#"{"dependentSchemas":{"x-unique":{}},"dependentRequired":{"x-unique":["a"]}}"#,
+            r#"{"const":{"x-unique":["f"]},"enum":[{"x-formats":true}]}"#,
+            r#"{"default":{"x-references":{}},"examples":[{"x-unique":[]}]}"#,
+        ] {
+            assert!(compile(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

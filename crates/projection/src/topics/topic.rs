@@ -6,7 +6,7 @@ use annal_event::{Event, Position, Retention, TopicSchema, TopicSpec};
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use crate::schema::{Compiled, SchemaError, parse};
+use crate::schema::{Compiled, SchemaError, own_keywords_at_the_root, parse};
 
 /// The topic of messages for realtime clients. It is there without anybody creating it.
 pub const REALTIME: &str = "realtime";
@@ -108,11 +108,13 @@ impl Topic {
     ) -> Result<Topic, Refusal> {
         let topic = self.with(spec, position);
         for (index, schema) in spec.schemas.iter().flatten().enumerate() {
+            let invalid = |error| Refusal::InvalidSchema { index, ty: schema.ty.clone(), error };
             if topic.of_type(&schema.ty).is_some_and(|listed| listed.compiled.is_none()) {
                 let error = compile(schema).err();
                 let error = error.unwrap_or_else(|| SchemaError::of_root("it does not compile"));
-                return Err(Refusal::InvalidSchema { index, ty: schema.ty.clone(), error });
+                return Err(invalid(error));
             }
+            own_keywords(schema).map_err(invalid)?;
         }
         if topic.listed.len() > TYPES_MAX {
             return Err(Refusal::TooMuch { what: "types in one topic", max: TYPES_MAX });
@@ -173,6 +175,19 @@ impl Listed {
             (None, false) => vec![SchemaError::of_root("is not JSON; send it as application/json")],
         }
     }
+}
+
+/// Refuses keywords of our own where they do nothing: payloads are no documents that could be the
+/// only ones, or refer to others.
+fn own_keywords(schema: &TopicSchema) -> Result<(), SchemaError> {
+    let value = parse(&schema.text)?;
+    for keyword in ["x-unique", "x-references"] {
+        if value.get(keyword).is_some() {
+            let message = format!("{keyword} is about documents; leave it out of a topic's schema");
+            return Err(SchemaError { pointer: format!("/{keyword}"), message });
+        }
+    }
+    own_keywords_at_the_root(&value)
 }
 
 /// The member `type` names the type of events; everything else is the schema.

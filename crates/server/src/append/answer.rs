@@ -197,6 +197,9 @@ fn by_resource(refusal: Refusal) -> Problem {
         Refusal::NotUnique { member, holder } => Problem::new(Code::ConstraintViolation, detail)
             .with_text("member", &member)
             .with_text("resource", &holder),
+        Refusal::NoReference { member, .. } => {
+            Problem::new(Code::ConstraintViolation, detail).with_text("member", &member)
+        }
         Refusal::NoSuchTarget { member, target } => Problem::new(Code::ConstraintViolation, detail)
             .with_text("member", &member)
             .with_text("resource", &target),

@@ -135,7 +135,7 @@ async fn look(
     mut params: Params<'_>,
 ) -> Result<Response<Reply>, Problem> {
     if path == "/events/get" {
-        let id = params.take_as::<i64>("id")?;
+        let id = params.take_number("id", i64::MAX)?;
         params.finish()?;
         let id = id.ok_or_else(|| invalid("id", "give `id`: the position of an event"))?;
         let stored = get(engine, id).await?;
@@ -178,7 +178,7 @@ fn last_event_id(head: &Parts) -> Result<Option<i64>, Problem> {
 fn wanted(params: &mut Params<'_>) -> Result<Wanted, Problem> {
     Ok(Wanted {
         subject: params.take("subject")?.unwrap_or_default().into_owned(),
-        from_id: params.take_as("from_id")?,
+        from_id: params.take_number("from_id", i64::MAX)?,
         ty: params.take("type")?.map(|ty| ty.into_owned()),
         recursive: params.take_flag("recursive")?,
     })

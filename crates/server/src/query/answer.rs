@@ -1,8 +1,8 @@
 //! The answer: what was found, fetched from where documents are kept, as JSON.
 
 use annal_engine::{
-    AskError, Facet, FacetValue, Found as Stored, Highlighter, Hit, HitKey, ReadError, Searcher,
-    View, data_text,
+    AskError, Facet, FacetValue, Found as Stored, Highlighter, Hit, HitKey, ReadError,
+    SEARCH_DEPTH_MAX, Searcher, View, data_text,
 };
 use annal_event::{EventError, Position, ResourceKey, StoredEvent};
 
@@ -73,9 +73,14 @@ pub(super) fn answer(view: &View, searcher: &Searcher, asked: &Asked) -> Result<
         out.push(b']');
     }
     out.push(b'}');
-    let next = asked.offset + looked_at;
-    let more = looked_at > 0 && (next as u64) < found.count;
-    Ok(Answer { body: out, next: more.then_some(next) })
+    Ok(Answer { body: out, next: next(asked.offset, asked.limit, looked_at, found.count) })
+}
+
+/// Where the next page begins; none where it would be refused for its depth.
+fn next(offset: usize, limit: usize, looked_at: usize, count: u64) -> Option<usize> {
+    let next = offset + looked_at;
+    let within = next.saturating_add(limit) <= SEARCH_DEPTH_MAX;
+    (looked_at > 0 && (next as u64) < count && within).then_some(next)
 }
 
 struct Page<'v> {
@@ -234,5 +239,19 @@ fn push_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     match serde_json::to_vec(value) {
         Ok(json) => out.extend_from_slice(&json),
         Err(_) => out.extend_from_slice(b"null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_leads_to_a_page_that_is_refused() {
+        assert_eq!(next(0, 50, 50, 20_000), Some(50));
+        assert_eq!(next(9_900, 50, 50, 20_000), Some(9_950));
+        assert_eq!(next(9_950, 50, 50, 20_000), None);
+        assert_eq!(next(9_000, 1_000, 400, 20_000), None, "a page that ended early");
+        assert_eq!([next(0, 50, 50, 50), next(0, 0, 0, 50)], [None, None]);
     }
 }

@@ -1,6 +1,6 @@
 //! What a request asks for: its parameters.
 
-use annal_engine::{HitOrder, Interval, Operator, Scope, SearchQuery};
+use annal_engine::{HitOrder, Interval, Operator, SEARCH_DEPTH_MAX, Scope, SearchQuery};
 use annal_event::Timestamp;
 
 use crate::{
@@ -35,15 +35,10 @@ pub(super) struct Asked {
 impl Asked {
     /// Takes the parameters of the route.
     pub(super) fn of(params: &mut Params<'_>) -> Result<Asked, Problem> {
-        let limit = params.take_as::<usize>("limit")?.unwrap_or(LIMIT_DEFAULT);
-        if limit > LIMIT_MAX {
-            let detail = format!("`limit` is a number up to {LIMIT_MAX}; 0 counts only");
-            return Err(invalid("limit", detail));
-        }
         Ok(Asked {
             text: params.take("q")?.unwrap_or_default().into_owned(),
-            limit,
-            offset: params.take_as::<usize>("offset")?.unwrap_or(0),
+            limit: params.take_number("limit", LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
+            offset: params.take_number("offset", SEARCH_DEPTH_MAX)?.unwrap_or(0),
             highlight: params.take("highlight")?.map_or(Ok(true), |text| flag(&text))?,
             scope: scope(params)?,
             operator: operator(params)?,

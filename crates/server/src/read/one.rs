@@ -20,6 +20,10 @@ use crate::{
 const OFFERS: [&str; 3] =
     ["application/cloudevents+json", "application/json", "application/cloudevents+protobuf"];
 
+/// What is left to do about an event that a user has deleted.
+const GONE: &str =
+    "read on without it; its identity stays taken, so what replaces it needs a new id";
+
 /// `GET /events/at/{position}`
 pub(crate) async fn at(
     shared: &Arc<Shared>,
@@ -116,7 +120,7 @@ pub(crate) async fn at_position(
     let stored = match look_up(engine.view(), position).await? {
         Found::Event(stored) => stored,
         Found::Deleted => {
-            let detail = format!("the event at position {position} has been deleted");
+            let detail = format!("the event at position {position} has been deleted; {GONE}");
             return Err(Problem::new(Code::EventDeleted, detail));
         }
         Found::Nothing => return Err(missing()),
@@ -141,7 +145,10 @@ pub(crate) async fn by_identity(
 
 fn nothing_with(id: &str, deleted: bool) -> Problem {
     match deleted {
-        true => Problem::new(Code::EventDeleted, "the event with this id has been deleted"),
+        true => {
+            let detail = format!("the event with this id has been deleted; {GONE}");
+            Problem::new(Code::EventDeleted, detail)
+        }
         false => Problem::new(Code::EventNotFound, "no event has this id"),
     }
     .with_text("id", id)

@@ -92,7 +92,7 @@ pub(crate) fn spec(params: &mut Params<'_>) -> Result<ReadSpec, Problem> {
 
 /// `limit`, from 1.
 pub(crate) fn limit(params: &mut Params<'_>, most: usize) -> Result<Option<usize>, Problem> {
-    let range = || invalid("limit", format_args!("`limit` is a number from 1 to {most}"));
+    let range = || invalid("limit", format_args!("`limit` is a whole number from 1 to {most}"));
     let Some(text) = params.take("limit")? else { return Ok(None) };
     match text.parse() {
         Ok(limit) if (1..=most).contains(&limit) => Ok(Some(limit)),

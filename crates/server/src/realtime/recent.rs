@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::{
     json_text::{push_number, push_string},
     read::encode::decode,
-    stream::message::push_id,
+    stream::message::{self, push_id},
 };
 
 /// Messages kept, and the longest that is.
@@ -50,7 +50,7 @@ impl Recent {
 }
 
 fn push_message(out: &mut Vec<u8>, position: Position, event: &Event<'_>) {
-    if event.ty != REALTIME_MESSAGE {
+    if event.ty != REALTIME_MESSAGE && message::is_line(&event.ty) {
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(event.ty.as_bytes());
         out.push(b'\n');

@@ -64,10 +64,11 @@ pub(crate) async fn list(
 /// Where the list goes on: in order of key after the last, else further in.
 fn next(list: &List, spec: &ListSpec) -> Option<(&'static str, String)> {
     let last = list.resources.last().filter(|_| list.more)?;
+    let further = spec.offset + list.resources.len();
     if spec.sort == Sort::Key && spec.offset == 0 {
         return Some(("after", last.key.to_string()));
     }
-    Some(("offset", (spec.offset + list.resources.len()).to_string()))
+    (further <= OFFSET_MAX).then(|| ("offset", further.to_string()))
 }
 
 fn spec(params: &mut Params<'_>) -> Result<ListSpec, Problem> {
@@ -75,11 +76,10 @@ fn spec(params: &mut Params<'_>) -> Result<ListSpec, Problem> {
         Some(text) => sort(&text)?,
         None => Sort::Key,
     };
-    let offset = params.take_as::<usize>("offset")?.unwrap_or(0);
-    if offset > OFFSET_MAX {
-        let detail = format!("`offset` is at most {OFFSET_MAX}; deep lists go on with `after`");
-        return Err(invalid("offset", detail));
-    }
+    let offset = match params.take("offset")? {
+        Some(text) => offset(&text)?,
+        None => 0,
+    };
     let wrong = || invalid("after", "`after` is `type/id`, as the Link of the part before has it");
     let after = match params.take("after")? {
         Some(text) => Some(ResourceKey::from_text(&text).ok_or_else(wrong)?.into_owned()),
@@ -98,6 +98,16 @@ fn spec(params: &mut Params<'_>) -> Result<ListSpec, Problem> {
         limit: select::limit(params, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
         after,
         bytes_max: PART_BYTES_MAX,
+    })
+}
+
+fn offset(text: &str) -> Result<usize, Problem> {
+    let offset = text.parse().ok().filter(|offset| *offset <= OFFSET_MAX);
+    offset.ok_or_else(|| {
+        let detail = format!(
+            "`offset` is a whole number from 0 to {OFFSET_MAX}; deep lists go on with `after`"
+        );
+        invalid("offset", detail)
     })
 }
 

@@ -19,9 +19,14 @@ const OWN_NAMES: [&str; 8] =
     ["snapshot", "ready", "truncated", "reset", "checkpoint", "busy", "open", "error"];
 
 /// What the message of an event of this type is called under `names=type`: `delta` where the type is
-/// a name of the stream's own, so that no producer speaks for the server.
+/// a name of the stream's own, so that no producer speaks for the server, or is no line.
 pub(super) fn name_by_type(ty: &str) -> &str {
-    if OWN_NAMES.contains(&ty) { "delta" } else { ty }
+    if OWN_NAMES.contains(&ty) || !is_line(ty) { "delta" } else { ty }
+}
+
+/// Whether no client takes a name for more than one line: some end lines where Unicode does (TR 13).
+pub(crate) fn is_line(name: &str) -> bool {
+    !name.contains(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
 }
 
 /// `retry:` as a line of its own, part of whatever message comes next.

@@ -72,11 +72,55 @@ fn cross_origin_requests_only_where_allowed() {
         ("https://evil.example", (403, "origin-refused")),
         ("null", (403, "origin-refused")),
         ("https://app.example", (400, "invalid-parameter")),
-        ("http://test", (400, "invalid-parameter")),
+        ("http://test", (403, "origin-refused")),
     ] {
         let change = served.send(&format!("POST /subjects/delete\norigin: {origin}\n"));
         assert_eq!((change.status, change.code().as_str()), expected, "{origin}");
     }
+}
+
+#[test]
+fn a_name_that_leads_here_is_not_the_servers_own() {
+    let options = ServerOptions {
+        base_url: "https://Annal.example/below".to_owned(),
+        ..ServerOptions::default()
+    };
+    let served = Served::with(options, EngineOptions::default());
+    let status = |origin: &str, host: &str| {
+        let mut client = served.client();
+        let request = format!(
+            "POST /subjects/delete HTTP/1.1\r\nhost: {host}\r\norigin: {origin}\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        client.write(request.as_bytes());
+        client.answer(false).status
+    };
+    for name in [
+        "127.0.0.1:21000",
+        "10.0.0.7",
+        "[::1]:21000",
+        "localhost:21000",
+        "LOCALHOST",
+        "a.localhost:1",
+        "annal.example",
+        "annal.example:21000",
+    ] {
+        assert_eq!(status(&format!("http://{name}"), name), 400, "{name}");
+    }
+    for name in [
+        "evil.example:21000",
+        "localhost.evil.example",
+        "notlocalhost",
+        "127.0.0.1.evil.example",
+        "annal.example.evil.example",
+        "1.2.3",
+    ] {
+        assert_ne!(status(&format!("http://{name}"), name), 400, "{name}");
+    }
+    assert_eq!(status("http://localhost:21000", "localhost:21001"), 403, "another port");
+    let refused = served.send("POST /subjects/delete\norigin: http://test");
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("--base-url") && detail.contains("--cors-origin"), "{detail}");
 }
 
 #[test]

@@ -310,6 +310,23 @@ fn what_cannot_be_asked_is_refused_with_its_place() {
         assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-parameter"), "{path}");
         assert_eq!(refused.json()["parameter"], parameter);
     }
+    for (path, expected) in [
+        ("/query?limit=x", "`limit` is a whole number from 0 to 1000"),
+        ("/query?limit=1001", "`limit` is a whole number from 0 to 1000"),
+        ("/query?offset=-1", "`offset` is a whole number from 0 to 10000"),
+        (
+            "/resources?offset=1e3",
+            "`offset` is a whole number from 0 to 100000; deep lists go on with `after`",
+        ),
+        ("/events?limit=99999999999999999999", "`limit` is a whole number from 1 to 10000"),
+        (
+            "/events?after=x",
+            "`after`: a position is a decimal number from 0 to 18446744073709551615",
+        ),
+    ] {
+        let refused = served.send(&format!("GET {path}")).json();
+        assert_eq!(refused["detail"], expected, "{path}");
+    }
     assert_eq!(served.send("GET /query?query=login").code(), "unknown-parameter");
     assert_eq!(served.send("POST /query").status, 405);
 }

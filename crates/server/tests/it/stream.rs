@@ -167,6 +167,22 @@ fn no_event_speaks_for_the_stream() {
 }
 
 #[test]
+fn a_type_of_several_lines_is_no_name() {
+    let served = Served::new();
+    for end in ['\u{2028}', '\u{2029}'] {
+        let request = "POST /events\ncontent-type: application/json\n\n";
+        let event = format!("{{\"source\":\"a\",\"type\":\"a{end}data: b\"}}");
+        assert_eq!(served.send(&format!("{request}{event}")).status, 201);
+    }
+    let mut stream = EventSource::open(&served, "/events/stream?from=earliest&names=type", "");
+    for end in ['\u{2028}', '\u{2029}'] {
+        let message = stream.message();
+        assert_eq!(message.name, "delta");
+        assert_eq!(message.json()["type"], format!("a{end}data: b"));
+    }
+}
+
+#[test]
 fn line_ends_within_data_are_escaped() {
     let served = Served::new();
     let request = "POST /events\ncontent-type: application/json\n\n\

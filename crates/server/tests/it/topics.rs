@@ -93,6 +93,16 @@ fn a_topic_that_cannot_be_is_refused() {
     assert_eq!(create(&served, within).json()["errors"][0]["pointer"], "/schema");
     let remote = r#"{"name":"a","schemas":[{"type":"x","$ref":"http://127.0.0.1:1/s"}]}"#;
     assert_eq!(create(&served, remote).code(), "invalid-schema");
+    for (own, pointer) in [
+        (r#""x-unique":["a"]"#, "/x-unique"),
+        (r#""x-references":{"a":"b"}"#, "/x-references"),
+        (r#""items":{"x-formats":true}"#, "/items/x-formats"),
+    ] {
+        let idle = format!(r#"{{"name":"a","schemas":[{{"type":"x",{own}}}]}}"#);
+        let refused = create(&served, &idle);
+        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid-schema"), "{own}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], pointer);
+    }
     let types: Vec<String> = (0..1_001).map(|n| format!(r#"{{"type":"t{n}"}}"#)).collect();
     let large = format!(r#"{{"name":"a","schemas":[{}]}}"#, types.join(","));
     let refused = create(&served, &large);
