@@ -236,7 +236,7 @@ fn fuzzy_words_are_refused_and_tildes_are_not() {
     for (text, expected) in [
         ("/~ann/x", "</~ann/x>~0"),
         ("https://example.com/~ann", "<https://example.com/~ann>~0"),
-        ("path:/home/~1", "path:</home/~1>~0"),
+        ("path:/people/~1", "path:</people/~1>~0"),
         ("~", "<~>~0"),
         ("a~b", "<a~b>~0"),
         ("a~1b", "<a~1b>~0"),
