@@ -452,9 +452,16 @@ impl Courier {
         Some(next.max(self.hold_until))
     }
 
-    /// When the next parcel that failed is tried again.
+    /// When something is sent after a failure: a parcel that failed, or (of what is ready, and held
+    /// back) the next probe. `None`: nothing waits for that. To be asked when [`Courier::next`] has
+    /// no more.
     pub fn next_attempt(&self) -> Option<i64> {
-        self.waiting.first().map(|(due, _)| (*due).max(self.hold_until))
+        let retry = self.waiting.first().map(|(due, _)| *due);
+        let ready = !self.fresh.is_empty() || !self.released.is_empty();
+        let held_back = self.probe_at.or((self.hold_until > i64::MIN).then_some(self.hold_until));
+        let new = held_back.filter(|_| ready && self.flying == 0);
+        let next = [retry, new].into_iter().flatten().min()?;
+        Some(next.max(self.hold_until))
     }
 
     /// Parcels on their way.

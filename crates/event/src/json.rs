@@ -30,7 +30,7 @@ pub use number::Number;
 pub use object::Object;
 pub use patch::{MalformedPatch, Patch, PatchFailed, PatchFailure};
 pub use query::{parse_precondition, parse_query, write_precondition, write_query};
-pub use read::{parse_append, parse_batch, parse_event};
+pub use read::{parse_append, parse_append_noting, parse_batch, parse_event};
 pub use split::ArraySplitter;
 pub(crate) use system::{parse_deletion, write_deletion};
 pub use text::Text;
@@ -62,6 +62,9 @@ impl fmt::Debug for Fill<'_> {
         f.debug_struct("Fill").field("now", &self.now).finish_non_exhaustive()
     }
 }
+
+/// Of so many events of a batch that are refused a client is told at once.
+pub const REFUSED_EVENTS_MAX: usize = 32;
 
 /// Events and what must hold for them to be appended (API.md §2).
 #[derive(Clone, Debug, PartialEq)]

@@ -25,7 +25,7 @@ const INTERVAL_MS_MAX: u64 = 24 * 3_600 * 1_000;
 /// A world that appends events by itself. All methods may block.
 pub trait Demo: fmt::Debug + Send + Sync {
     /// Lets it go on, with an event every so often (`None`: as often as is usual). One that runs
-    /// already goes on at the new pace.
+    /// already goes on at the new pace (`None`: at its own).
     fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), DemoError>;
     /// Lets it rest.
     fn stop(&self);

@@ -38,7 +38,7 @@ use self::{
     },
     health::Health,
     intake::Message,
-    status::refuse,
+    status::{refuse, told_apart},
     store::Store,
 };
 use crate::{
@@ -148,6 +148,7 @@ impl Services {
         };
         let method = &METHODS[place];
         let response = self.dispatch(method, self.with_bounds(method, request)).await;
+        let response = self.told_apart(response);
         let good = response.headers().get("grpc-status").is_none_or(|status| status == "0");
         self.shared.metrics.called(place, method.operation, good, begun.elapsed());
         response
@@ -161,6 +162,14 @@ impl Services {
             Size::Question => (QUESTION_BYTES_MAX, Code::RequestTooLarge),
         };
         request.map(|body| Message::new(&self.shared, body, bytes_max, code, method.once))
+    }
+
+    fn told_apart(&self, response: Response<Body>) -> Response<Body> {
+        let internal = response.headers().get("grpc-status").is_some_and(|status| status == "13");
+        match Status::from_header_map(response.headers()).filter(|_| internal) {
+            Some(status) => told_apart(&self.shared, status).into_http(),
+            None => response,
+        }
     }
 
     async fn dispatch(&self, method: &Method, request: Request<Message>) -> Response<Body> {

@@ -7,7 +7,7 @@ pub(crate) mod write;
 use std::sync::Arc;
 
 use annal_engine::{Counter, Engine, ReadError, Topic};
-use http::{Response, StatusCode, request::Parts};
+use http::{Response, StatusCode, header, request::Parts};
 
 use crate::{
     json_text::{push_number, push_position, push_string},
@@ -15,6 +15,7 @@ use crate::{
     problem::{Code, Problem},
     read::{failed, off_the_reactor},
     reply::{self, Reply},
+    resources::etag,
 };
 
 fn not_found(name: &str) -> Problem {
@@ -67,7 +68,11 @@ pub(crate) async fn get(
 fn described(status: StatusCode, topic: &Topic, counter: Counter) -> Response<Reply> {
     let mut body = Vec::new();
     push_topic(&mut body, topic, counter);
-    reply::json(status, body)
+    let mut response = reply::json(status, body);
+    // Of what is said of the topic, for `If-Match`; the number of its events is no part of that, so
+    // that nobody is answered 304 by it.
+    response.headers_mut().insert(header::ETAG, etag(topic.position));
+    response
 }
 
 /// `{"name","sequence","schemas","retention","open","revision"}`

@@ -37,8 +37,11 @@ impl Switch {
         Switch { base_url: base_url.to_owned(), interval, running: Mutex::default() }
     }
 
-    fn run(&self, engine: &Engine, interval: Duration) -> anyhow::Result<()> {
+    fn run(&self, engine: &Engine, interval: Option<Duration>) -> anyhow::Result<()> {
         let mut running = self.running.lock();
+        let alive = running.as_ref().filter(|running| !running.thread.is_finished());
+        let pace = interval.or(alive.map(|running| running.interval));
+        let interval = pace.unwrap_or(self.interval);
         end(running.take());
         let demo = Demo::begin(engine.clone(), &self.base_url)?;
         let stopping = Arc::new(AtomicBool::new(false));
@@ -67,7 +70,7 @@ fn told(error: anyhow::Error) -> DemoError {
 
 impl annal_server::Demo for Switch {
     fn start(&self, engine: &Engine, interval: Option<Duration>) -> Result<(), DemoError> {
-        self.run(engine, interval.unwrap_or(self.interval)).map_err(told)
+        self.run(engine, interval).map_err(told)
     }
 
     fn stop(&self) {

@@ -117,4 +117,8 @@ fn a_schema_that_the_demo_breaks_is_named() {
     assert_eq!(server.call("DELETE", "/schemas/Issue", "").0, 204);
     let (status, started) = server.call("POST", "/api/demo/start", "");
     assert!(status == 200 && started.contains("\"running\":true"), "{started}");
+    let paced = server.call("POST", "/api/demo/start", "{\"interval_ms\":60000}").1;
+    assert!(paced.contains("\"interval_ms\":60000"), "{paced}");
+    let again = server.call("POST", "/api/demo/start", "").1;
+    assert!(again.contains("\"interval_ms\":60000"), "it keeps its pace: {again}");
 }

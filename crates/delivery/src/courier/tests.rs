@@ -62,6 +62,46 @@ fn a_subject_that_fails_holds_up_nobody_else() {
 }
 
 #[test]
+fn the_next_attempt_may_be_a_probe() {
+    let short = Policy { schedule_ms: vec![100], ..policy() };
+    let mut courier = offered(short, &["a"; 5]);
+    let mut now = 0;
+    for failures in 1..=DOWN_AFTER + 1 {
+        let parcel = courier.next(now).expect("a parcel");
+        assert_eq!(courier.next_attempt(), None, "it is on its way");
+        match courier.failed(parcel.key, now, None, EVEN) {
+            // Also while the endpoint is down.
+            Verdict::Retry(due) => {
+                assert_eq!((due, courier.next_attempt()), (now + 100, Some(due)))
+            }
+            Verdict::Dead(parcel) => courier.buried(parcel.key),
+            Verdict::Unknown => panic!("it is known"),
+        }
+        now = if failures % 2 == 1 { now + 100 } else { now };
+    }
+    assert_eq!(courier.next(now), None);
+    let probe = now + 2 * PROBE_MS_FIRST as i64;
+    assert_eq!((courier.next_attempt(), courier.wake_at()), (Some(probe), Some(probe)));
+    let parcel = courier.next(probe).expect("a probe");
+    courier.delivered(parcel.key, probe);
+    assert!(courier.next(probe).is_some());
+    courier.delivered(4, probe);
+    assert_eq!(courier.next_attempt(), None);
+}
+
+#[test]
+fn what_an_endpoint_asks_to_wait_for_is_an_attempt() {
+    let mut courier = offered(Policy { schedule_ms: Vec::new(), ..policy() }, &["a", "a"]);
+    let parcel = courier.next(0).expect("a parcel");
+    let Verdict::Dead(dead) = courier.failed(parcel.key, 0, Some(7_000), EVEN) else {
+        panic!("dead")
+    };
+    courier.buried(dead.key);
+    assert_eq!(courier.next(0), None);
+    assert_eq!(courier.next_attempt(), Some(7_000));
+}
+
+#[test]
 fn the_schedule_ends_in_a_dead_letter() {
     let mut courier = offered(policy(), &["a", "a"]);
     let mut now = 0;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::query::precondition;
 use super::scan::{Cursor, Fault};
-use super::{ConditionalAppend, Strictness};
+use super::{ConditionalAppend, REFUSED_EVENTS_MAX, Strictness};
 use crate::{
     Data, Event, EventError, EventErrorKind, Limits, Precondition, Value, base64, media_type,
     rfc3339::Instant, validate,
@@ -33,7 +33,7 @@ pub fn parse_batch<'a>(
     limits: &Limits,
 ) -> Result<Vec<Event<'a>>, EventError> {
     let mut cursor = Cursor::new(utf8(text)?);
-    let events = events(&mut cursor, strictness, limits)?;
+    let events = events(&mut cursor, strictness, limits, None)?;
     cursor.end().map_err(not_json)?;
     Ok(events)
 }
@@ -43,6 +43,27 @@ pub fn parse_append<'a>(
     text: &'a [u8],
     strictness: &mut Strictness<'_>,
     limits: &Limits,
+) -> Result<ConditionalAppend<'a>, EventError> {
+    append(text, strictness, limits, None)
+}
+
+/// As [`parse_append`], but passes over events that are refused (though they are JSON) and notes the
+/// errors, each with the index of its event: up to [`REFUSED_EVENTS_MAX`], the last of which ends the
+/// reading. If there are any, what is returned is no append.
+pub fn parse_append_noting<'a>(
+    text: &'a [u8],
+    strictness: &mut Strictness<'_>,
+    limits: &Limits,
+    refused: &mut Vec<EventError>,
+) -> Result<ConditionalAppend<'a>, EventError> {
+    append(text, strictness, limits, Some(refused))
+}
+
+fn append<'a>(
+    text: &'a [u8],
+    strictness: &mut Strictness<'_>,
+    limits: &Limits,
+    mut refused: Option<&mut Vec<EventError>>,
 ) -> Result<ConditionalAppend<'a>, EventError> {
     let mut cursor = Cursor::new(utf8(text)?);
     if !cursor.take(b'{') {
@@ -54,7 +75,7 @@ pub fn parse_append<'a>(
         first = false;
         match name.as_ref() {
             "events" if found.is_none() => {
-                found = Some(events(&mut cursor, strictness, limits)?);
+                found = Some(events(&mut cursor, strictness, limits, refused.as_deref_mut())?);
             }
             "preconditions" if conditions.is_none() => {
                 conditions = Some(preconditions(&mut cursor)?);
@@ -105,17 +126,31 @@ fn events<'a>(
     cursor: &mut Cursor<'a>,
     strictness: &mut Strictness<'_>,
     limits: &Limits,
+    mut refused: Option<&mut Vec<EventError>>,
 ) -> Result<Vec<Event<'a>>, EventError> {
     if !cursor.take(b'[') {
         return Err(invalid("", "a batch is an array of events"));
     }
-    let mut events = Vec::new();
-    while cursor.item(events.is_empty()).map_err(not_json)? {
-        if events.len() == limits.batch_events_max {
+    let (mut events, mut index) = (Vec::new(), 0);
+    while cursor.item(index == 0).map_err(not_json)? {
+        if index == limits.batch_events_max {
             return Err(validate::too_many(limits));
         }
-        let index = events.len();
-        events.push(event(cursor, strictness).map_err(|error| error.at_index(index))?);
+        let start = cursor.clone();
+        match event(cursor, strictness) {
+            Ok(event) => events.push(event),
+            Err(error) => {
+                let error = error.at_index(index);
+                let Some(refused) = refused.as_deref_mut() else { return Err(error) };
+                *cursor = start;
+                let is_json = cursor.value().is_ok();
+                refused.push(error.clone());
+                if !is_json || refused.len() >= REFUSED_EVENTS_MAX {
+                    return Err(error);
+                }
+            }
+        }
+        index += 1;
     }
     Ok(events)
 }

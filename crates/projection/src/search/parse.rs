@@ -19,6 +19,8 @@ const DEPTH_MAX: usize = 32;
 /// How many words, phrases and ranges one query may have.
 const LEAVES_MAX: usize = 256;
 
+const NOT_FUZZY: &str = "fuzzy search is not supported; to look for the sign ~ itself, quote it";
+
 /// Parses a query. An empty text asks for everything.
 pub(super) fn parse(text: &str, operator: Operator) -> Result<Expr, QueryError> {
     let chars: Vec<char> = text.chars().take(CHARS_MAX + 1).collect();
@@ -161,6 +163,9 @@ impl Parser<'_> {
     fn boosted(&mut self, field: Option<&str>, depth: usize) -> Parsed<Expr> {
         let expr = self.primary(field, depth)?;
         let start = self.at;
+        if self.peek() == Some('~') {
+            return self.fail(start, NOT_FUZZY);
+        }
         if !self.take('^') {
             return Ok(expr);
         }
@@ -328,6 +333,7 @@ impl Parser<'_> {
                     return self.fail(self.at, message);
                 }
                 '^' if self.ahead(1).is_some_and(|next| next.is_ascii_digit()) => break,
+                '~' if self.at_fuzzy(&words.text) => return self.fail(self.at, NOT_FUZZY),
                 '(' | ')' | '"' => break,
                 '[' | ']' | '{' | '}' if in_field => {
                     let message = "a bracket stands in a value; quote the value";
@@ -342,6 +348,16 @@ impl Parser<'_> {
             return self.fail(start, "a word is missing here");
         }
         Ok(words)
+    }
+
+    /// Whether here, after this part of a word, stands `~` or `~1` and then nothing: elsewhere asked
+    /// for words that are nearly this one. In `/~ann/x` it is part of the word.
+    fn at_fuzzy(&self, before: &str) -> bool {
+        let mut offset = 1;
+        while self.ahead(offset).is_some_and(|char| char.is_ascii_digit() || char == '.') {
+            offset += 1;
+        }
+        before.ends_with(char::is_alphanumeric) && self.ends_word(offset)
     }
 
     /// Whether a quotation that begins here ends at the end of a word.

@@ -214,6 +214,39 @@ fn addresses_and_times_are_no_fields() {
     }
 }
 
+#[test]
+fn fuzzy_words_are_refused_and_tildes_are_not() {
+    for (text, at) in [
+        ("login~", 5),
+        ("login~1", 5),
+        ("a login~0.8 b", 7),
+        ("(login~2)", 6),
+        ("title:login~1^2", 11),
+        ("title:(a login~)", 14),
+        ("(a b)~2", 5),
+        ("\"a b\"~2~3", 7),
+    ] {
+        let error = parse(text, Operator::Or).expect_err(text);
+        let super::QueryError::Text { position, message } = error else {
+            panic!("{text}: {error}")
+        };
+        assert_eq!(position, at, "{text}: {message}");
+        assert!(message.contains("quote it"), "{message}");
+    }
+    for (text, expected) in [
+        ("/~ann/x", "</~ann/x>~0"),
+        ("https://example.com/~ann", "<https://example.com/~ann>~0"),
+        ("path:/people/~1", "path:</people/~1>~0"),
+        ("~", "<~>~0"),
+        ("a~b", "<a~b>~0"),
+        ("a~1b", "<a~1b>~0"),
+        ("login\\~1", "<login~1>~0"),
+        ("\"login~1\"", "<login~1>~0"),
+    ] {
+        assert_eq!(shown(&parse(text, Operator::Or).expect(text)), expected, "{text}");
+    }
+}
+
 fn tokens(mut analyzer: TextAnalyzer, text: &str) -> Vec<(String, usize)> {
     let mut tokens = Vec::new();
     analyzer.token_stream(text).process(&mut |token| {

@@ -174,6 +174,37 @@ pub(crate) fn refused(error: AppendError, preconditions: &[Precondition], batch:
     }
 }
 
+/// What a client is told of several events of a batch, in bytes: names in pointers may be long.
+const ERRORS_BYTES_MAX: usize = 16 * 1024;
+
+/// The refusal of a batch for some of its events, each with its `index`: that of the first, and where
+/// there are more, all of them as `errors`.
+pub(super) fn refused_events(refused: Vec<Problem>) -> Option<Problem> {
+    let mut errors = vec![b'['];
+    if refused.len() > 1 {
+        for problem in &refused {
+            let before = errors.len();
+            if before > 1 {
+                errors.push(b',');
+            }
+            errors.extend_from_slice(b"{\"code\":");
+            push_string(&mut errors, problem.code().text());
+            errors.extend_from_slice(b",\"detail\":");
+            push_string(&mut errors, problem.detail());
+            errors.extend_from_slice(problem.members());
+            errors.push(b'}');
+            if before > 1 && errors.len() > ERRORS_BYTES_MAX {
+                errors.truncate(before);
+                break;
+            }
+        }
+        errors.push(b']');
+    }
+    let several = refused.len() > 1;
+    let first = refused.into_iter().next()?;
+    Some(if several { first.with_json("errors", &errors) } else { first })
+}
+
 /// A refusal by what the events would change.
 fn by_resource(refusal: Refusal) -> Problem {
     let detail = refusal.to_string();

@@ -7,10 +7,14 @@
 use std::sync::Arc;
 
 use annal_engine::{Append, Engine};
-use annal_event::{Encoded, EventError, json::ArraySplitter, proto};
+use annal_event::{
+    Encoded, EventError,
+    json::{ArraySplitter, REFUSED_EVENTS_MAX},
+    proto,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use tokio::task::block_in_place;
+use tokio::{sync::SemaphorePermit, task::block_in_place};
 
 use super::{
     Form,
@@ -78,7 +82,8 @@ impl<'h> Collected<'h> {
         };
         let producer = Producer::new(engine, headers, form != Form::Json)?;
         let (encoded, names) = (Encoded::default(), Names::default());
-        let events = Events { form, producer, encoded, names, kind: None };
+        let events =
+            Events { form, producer, encoded, names, kind: None, items: 0, refused: Vec::new() };
         Ok(Collected { shared, engine, splitter, events, held: shared.held() })
     }
 
@@ -87,15 +92,14 @@ impl<'h> Collected<'h> {
         prefix: Bytes,
         intake: &mut Intake,
     ) -> Result<Response<Reply>, Problem> {
-        let mut _turn = None;
-        if let Some(spool) = self.take_in(prefix, intake).await? {
-            _turn = Some(self.shared.spooled_turn().await?);
-            // In one go, of which there are few at a time: threads that take turns at it would each
-            // grow memory of their own.
-            block_in_place(|| self.take_from(spool))?;
+        let mut turn = None;
+        let taken = self.take_all(prefix, intake, &mut turn).await;
+        let Events { encoded, names, kind, refused, .. } = self.events;
+        // What the first event is refused for was there before what came of the others.
+        if let Some(problem) = answer::refused_events(refused) {
+            return Err(problem);
         }
-        self.splitter.finish()?;
-        let Events { encoded, names, kind, .. } = self.events;
+        taken?;
         if encoded.is_empty() {
             return Ok(answer::nothing());
         }
@@ -106,6 +110,22 @@ impl<'h> Collected<'h> {
         commit(self.engine, append, &names).await
     }
 
+    /// Takes the body in, and apart.
+    async fn take_all(
+        &mut self,
+        prefix: Bytes,
+        intake: &mut Intake,
+        turn: &mut Option<SemaphorePermit<'h>>,
+    ) -> Result<(), Problem> {
+        if let Some(spool) = self.take_in(prefix, intake).await? {
+            *turn = Some(self.shared.spooled_turn().await?);
+            // In one go, of which there are few at a time: threads that take turns at it would each
+            // grow memory of their own.
+            block_in_place(|| self.take_from(spool))?;
+        }
+        self.splitter.finish()
+    }
+
     /// Takes the body in: apart as far as it may be held in memory, the rest to a file.
     async fn take_in(
         &mut self,
@@ -114,7 +134,8 @@ impl<'h> Collected<'h> {
     ) -> Result<Option<Spool>, Problem> {
         let mut next = Some(prefix);
         while let Some(chunk) = next {
-            if self.held.add(chunk.len()) {
+            // Of a batch that is refused already nothing is held.
+            if !self.events.refused.is_empty() || self.held.add(chunk.len()) {
                 self.splitter.feed(&chunk, |item| self.events.take(item))?;
             } else if let Some(taken) =
                 self.splitter.feed_to_boundary(&chunk, |item| self.events.take(item))?
@@ -129,7 +150,7 @@ impl<'h> Collected<'h> {
     /// Takes the rest of the body in, only looking at how many and how large the events are.
     async fn spool(&self, first: Bytes, intake: &mut Intake) -> Result<Spool, Problem> {
         let item_bytes_max = wire_bytes_max(self.engine.limits().event_bytes_max);
-        let mut ahead = self.splitter.ahead(self.events.encoded.len(), item_bytes_max)?;
+        let mut ahead = self.splitter.ahead(self.events.items, item_bytes_max)?;
         let mut spool = Spool::new(&self.shared.options.spool_dir);
         let mut next = Some(first);
         while let Some(chunk) = next {
@@ -165,6 +186,10 @@ struct Events<'h> {
     encoded: Encoded,
     names: Names,
     kind: Option<Kind>,
+    /// Items that were looked at.
+    items: usize,
+    /// Why some of them were refused; the others are looked at nevertheless, to say so of all.
+    refused: Vec<Problem>,
 }
 
 impl Events<'_> {
@@ -179,8 +204,25 @@ impl Events<'_> {
     }
 
     fn take(&mut self, item: &[u8]) -> Result<(), Problem> {
-        let index = self.encoded.len();
+        let index = self.items;
         self.room(index + 1)?;
+        self.items += 1;
+        if !self.refused.is_empty() {
+            (self.encoded, self.names) = (Encoded::default(), Names::default());
+        }
+        let Err(problem) = self.take_at(index, item) else { return Ok(()) };
+        // What is no event and no publication is held to be an event, as in the answer.
+        self.kind.get_or_insert(Kind::Events);
+        let goes_on = !matches!(problem.code(), Code::MalformedBody | Code::InvalidRequest);
+        self.refused.push(problem);
+        if goes_on && self.refused.len() < REFUSED_EVENTS_MAX {
+            return Ok(());
+        }
+        let detail = "the batch is refused for events that it holds";
+        Err(Problem::new(Code::InvalidEvent, detail))
+    }
+
+    fn take_at(&mut self, index: usize, item: &[u8]) -> Result<(), Problem> {
         if self.form == Form::ProtoBatch {
             let taken = self.take_proto(item);
             return taken.map_err(|error| error.at_index(index).into());
@@ -193,7 +235,7 @@ impl Events<'_> {
             Err(_) if self.may_publish() && Members::of(item).is_publish() => {
                 self.producer.refuse_key()?;
                 self.kind = Some(Kind::Publications);
-                return self.take(item);
+                return self.take_at(index, item);
             }
             Err(error) => return Err(error.at_index(index).into()),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use annal_engine::{Append, Engine};
 use annal_event::{
     Encoded, EventError,
-    json::{ConditionalAppend, parse_append, parse_event},
+    json::{ConditionalAppend, REFUSED_EVENTS_MAX, parse_append_noting, parse_event},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
@@ -131,12 +131,36 @@ fn read_conditional(
 ) -> Result<(Append, Names), Problem> {
     let mut producer = Producer::new(engine, headers, false)?;
     let limits = *producer.limits();
-    let ConditionalAppend { events, preconditions } =
-        producer.with_strictness(|strictness| parse_append(body, strictness, &limits))?;
+    let mut refused = Vec::new();
+    let read = producer
+        .with_strictness(|strictness| parse_append_noting(body, strictness, &limits, &mut refused));
+    let ConditionalAppend { events, preconditions } = match read {
+        Ok(append) => append,
+        Err(error) => return Err(refused_at(refused).unwrap_or_else(|| error.into())),
+    };
     let (mut encoded, mut names) = (Encoded::default(), Names::default());
-    for (index, event) in events.into_iter().enumerate() {
-        let at_index = |error: EventError| error.at_index(index);
-        names.push(&producer.encode(event, &mut encoded).map_err(at_index)?);
+    let passed_over: Vec<_> = refused.iter().filter_map(EventError::index).collect();
+    let places = (0..).filter(|index| passed_over.binary_search(index).is_err());
+    for (index, event) in places.zip(events) {
+        match producer.encode(event, &mut encoded) {
+            Ok(event) => names.push(&event),
+            Err(error) => refused.push(error.at_index(index)),
+        }
+        if !refused.is_empty() {
+            encoded.clear();
+        }
+        if refused.len() >= REFUSED_EVENTS_MAX {
+            break;
+        }
     }
-    Ok((Append { preconditions, ..Append::of(encoded) }, names))
+    match refused_at(refused) {
+        Some(problem) => Err(problem),
+        None => Ok((Append { preconditions, ..Append::of(encoded) }, names)),
+    }
+}
+
+/// The refusal for events at their places.
+fn refused_at(mut refused: Vec<EventError>) -> Option<Problem> {
+    refused.sort_by_key(EventError::index);
+    answer::refused_events(refused.into_iter().map(Problem::from).collect())
 }

@@ -21,7 +21,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     generated::annal_v1::{AppendRequest, AppendResponse, Durability as Promise},
-    status::refuse,
+    status::{refuse, told_apart},
     terms,
 };
 use crate::{
@@ -178,7 +178,9 @@ impl Acknowledgements {
             match Pin::new(&mut self.incoming).poll_next(context) {
                 Poll::Pending => return,
                 Poll::Ready(None) => self.end = Some(Ok(())),
-                Poll::Ready(Some(Err(status))) => self.end = Some(Err(status)),
+                Poll::Ready(Some(Err(status))) => {
+                    self.end = Some(Err(told_apart(&self.shared, status)));
+                }
                 Poll::Ready(Some(Ok(request))) => {
                     match prepare(&self.engine, &self.headers, request) {
                         Ok(append) => self.hand_in(append, 0),

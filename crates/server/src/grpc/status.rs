@@ -50,6 +50,23 @@ pub(super) fn refuse(shared: &Shared, problem: Problem) -> Status {
     status(&problem)
 }
 
+/// What prost says in front of what is wrong with a message.
+const NOT_DECODED: &str = "failed to decode Protobuf message: ";
+
+/// Bytes that are no such message are for the codec an error of the server's; the client has sent
+/// them. Any other status is left as it is.
+pub(super) fn told_apart(shared: &Shared, status: Status) -> Status {
+    let wrong = match status.code() {
+        Grpc::Internal => status.message().strip_prefix(NOT_DECODED),
+        _ => None,
+    };
+    let problem = wrong.map(|wrong| {
+        let detail = format!("these bytes are not the message of this method: {wrong}");
+        Problem::new(Code::MalformedBody, detail)
+    });
+    problem.map_or(status, |problem| refuse(shared, problem))
+}
+
 fn status(problem: &Problem) -> Status {
     let code = problem.code();
     let grpc = grpc_code(code);

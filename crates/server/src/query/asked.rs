@@ -6,6 +6,7 @@ use annal_event::Timestamp;
 use crate::{
     params::{Params, invalid},
     problem::Problem,
+    resources::list::is_one_member,
 };
 
 /// Results on a page, unless asked otherwise, and at most.
@@ -102,15 +103,13 @@ fn operator(params: &mut Params<'_>) -> Result<Operator, Problem> {
 }
 
 fn order(params: &mut Params<'_>) -> Result<HitOrder, Problem> {
-    match params.take("sort")?.as_deref() {
-        None => Ok(HitOrder::default()),
-        Some("" | "-" | "+") => {
-            let detail = "`sort` is a path of members, or _score, _time or _position, with `-` before \
-                          it for descending";
-            Err(invalid("sort", detail))
-        }
-        Some(text) => Ok(HitOrder::parse(text)),
+    let Some(text) = params.take("sort")? else { return Ok(HitOrder::default()) };
+    if matches!(&*text, "" | "-" | "+") || !is_one_member(&text) {
+        let detail = "`sort` is one path of members, or _score, _time or _position, with `-` before \
+                      it for descending";
+        return Err(invalid("sort", detail));
     }
+    Ok(HitOrder::parse(&text))
 }
 
 /// `status,type`

@@ -1,10 +1,14 @@
-//! Conditional requests (RFC 9110 §13): `If-Match`, `If-None-Match`, for resources and their
-//! revisions; `If-Modified-Since` for who reads and has no tag.
+//! Conditional requests (RFC 9110 §13): `If-Match`, `If-None-Match`, for resources, schemas and topics
+//! and their revisions; `If-Modified-Since` for who reads and has no tag.
 
-use annal_event::{Position, Timestamp};
+use annal_event::{Pattern, Position, Precondition, Query, Selector, Timestamp};
 use http::{HeaderMap, HeaderName, header};
 
 use crate::problem::{Code, Problem};
+
+/// A change whose conditions were judged by what is visible is judged anew so often when others
+/// change it meanwhile.
+pub(crate) const TRIES_MAX: usize = 100;
 
 /// What the headers of a request ask of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +28,10 @@ enum Tags {
 }
 
 impl Tags {
+    /// A weak tag is as good as a strong one where somebody asks for news, and none at all where
+    /// somebody changes something (RFC 9110 §8.8.3.2, §13.1.1).
     fn of(headers: &HeaderMap, name: HeaderName) -> Result<Option<Tags>, Problem> {
+        let weak_counts = name == header::IF_NONE_MATCH;
         let mut tags = Vec::new();
         let mut given = false;
         for value in headers.get_all(&name) {
@@ -38,9 +45,11 @@ impl Tags {
                 return Ok(Some(Tags::Any));
             }
             for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-                let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+                let weak = tag.strip_prefix("W/");
+                let opaque = weak.unwrap_or(tag);
                 let opaque = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-                tags.extend(opaque.ok_or_else(wrong)?.parse::<Position>());
+                let revision = opaque.ok_or_else(wrong)?.parse::<Position>();
+                tags.extend(revision.into_iter().filter(|_| weak_counts || weak.is_none()));
             }
         }
         Ok(given.then_some(Tags::List(tags)))
@@ -78,24 +87,36 @@ impl Conditions {
         }
     }
 
-    /// Refuses a change of what does not stand as the headers ask; `revision` is `None` where there
-    /// is no resource.
-    pub(crate) fn check(&self, revision: Option<Position>) -> Result<(), Problem> {
+    /// Refuses a change of `what` if that does not stand as the headers ask; `revision` is `None`
+    /// where there is none.
+    pub(crate) fn check(&self, what: &str, revision: Option<Position>) -> Result<(), Problem> {
         let matches = self.matches.as_ref().is_none_or(|tags| tags.has(revision));
         let none_match = self.none_match.as_ref().is_none_or(|tags| !tags.has(revision));
         if matches && none_match {
             return Ok(());
         }
         let (detail, actual) = match revision {
-            None => ("the resource does not exist".to_owned(), "null".to_owned()),
+            None => (format!("the {what} does not exist"), "null".to_owned()),
             Some(revision) => (
-                format!("the resource stands at revision {revision}; read it and decide anew"),
+                format!("the {what} stands at revision {revision}; read it and decide anew"),
                 format!("\"{revision}\""),
             ),
         };
         Err(Problem::new(Code::PreconditionFailed, detail)
             .with_status(412)
             .with_json("actual", format!("{{\"revision\":{actual}}}").as_bytes()))
+    }
+
+    /// What must hold where a change is ordered so that the conditions still hold there: since
+    /// `head`, by which they were judged, no event of these types has come. Nothing, if nothing was
+    /// asked.
+    pub(crate) fn unchanged_since(&self, head: Position, types: [&str; 2]) -> Vec<Precondition> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let types = types.map(|ty| Pattern::Exact(ty.to_owned())).to_vec();
+        let query = Query::one(Selector { types, ..Selector::default() });
+        vec![Precondition::Absent { query, after: head }]
     }
 }
 
@@ -127,12 +148,14 @@ mod tests {
     fn tags_are_compared_with_the_revision() {
         let holds = |name: HeaderName, value, revision: Option<u64>| {
             let conditions = conditions(name, value).expect("conditions");
-            conditions.check(revision.map(Position)).is_ok()
+            conditions.check("resource", revision.map(Position)).is_ok()
         };
         let (m, n) = (header::IF_MATCH, header::IF_NONE_MATCH);
         assert!(holds(m.clone(), "\"4\", \"42\"", Some(42)));
         assert!(!holds(m.clone(), "\"4\"", Some(42)));
         assert!(!holds(m.clone(), "\"theirs\"", Some(42)));
+        assert!(!holds(m.clone(), "W/\"42\"", Some(42)), "a weak tag changes nothing");
+        assert!(holds(m.clone(), "W/\"42\", \"42\"", Some(42)));
         assert!(holds(m.clone(), "*", Some(1)) && !holds(m.clone(), "*", None));
         assert!(holds(n.clone(), "*", None) && !holds(n.clone(), "*", Some(1)));
         assert!(!holds(n.clone(), "W/\"42\"", Some(42)));

@@ -126,12 +126,22 @@ fn sort(text: &str) -> Result<Sort, Problem> {
         None => (text, Order::Ascending),
     };
     match name {
-        "" => {
-            Err(invalid("sort", "`sort` is a path of members, with `-` before it for descending"))
+        name if name.is_empty() || !is_one_member(name) => {
+            let detail = "`sort` is one path of members, with `-` before it for descending";
+            Err(invalid("sort", detail))
         }
         "revision" => Ok(Sort::Revision(order)),
         name => Ok(Sort::Field(path(name), order)),
     }
+}
+
+/// Whether an order does not ask for several members, or for a direction, in the way of others:
+/// `a,b`, `a:desc`. It would be taken for a member that no document has.
+pub(crate) fn is_one_member(sort: &str) -> bool {
+    let directed = sort.rsplit_once([':', ' ']).is_some_and(|(_, word)| {
+        word.eq_ignore_ascii_case("asc") || word.eq_ignore_ascii_case("desc")
+    });
+    !directed && !sort.contains(',')
 }
 
 fn encode(list: &List) -> Vec<u8> {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use annal_engine::{Append, Engine, Schema};
-use annal_event::{Encoded, SchemaEvent, json::Json};
+use annal_engine::{Append, AppendError, Engine, Schema};
+use annal_event::{Encoded, Position, SCHEMA_DELETED, SCHEMA_PUT, SchemaEvent, json::Json};
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 
-use super::{condition::Conditions, etag};
+use super::{
+    condition::{Conditions, TRIES_MAX},
+    etag,
+};
 use crate::{
     append::answer,
     intake::Intake,
@@ -50,21 +53,22 @@ pub(crate) async fn one(
     body: Incoming,
 ) -> Result<Response<Reply>, Problem> {
     Params::parse(head.uri.query())?.finish()?;
-    let registered = engine.view().resources().schema(name, engine.head());
-    let missing = || {
-        let detail = format!("no schema {name} is registered; /schemas lists those that are");
-        Problem::new(Code::SchemaNotFound, detail)
-    };
+    let conditions = Conditions::of(&head.headers)?;
     match head.method {
-        Method::PUT => put(shared, engine, head, name, registered, body).await,
+        Method::PUT => {
+            check_name(name)?;
+            let json = read(shared, engine, head, body).await?;
+            let change = SchemaEvent::Put { name: name.into(), schema: json.into() };
+            Request { engine, conditions, name, change }.carry_out(shared).await
+        }
         Method::DELETE => {
-            let schema = registered.ok_or_else(missing)?;
-            append(engine, &SchemaEvent::Deleted { name: schema.name.as_str().into() }).await?;
-            Ok(reply::empty(StatusCode::NO_CONTENT))
+            let change = SchemaEvent::Deleted { name: name.into() };
+            Request { engine, conditions, name, change }.carry_out(shared).await
         }
         _ => {
-            let schema = registered.ok_or_else(missing)?;
-            let known = Conditions::of(&head.headers)?.is_known(schema.position, None);
+            let registered = engine.view().resources().schema(name, engine.head());
+            let schema = registered.ok_or_else(|| missing(name))?;
+            let known = conditions.is_known(schema.position, None);
             let mut response = match known {
                 true => reply::empty(StatusCode::NOT_MODIFIED),
                 false => reply::whole(StatusCode::OK, SCHEMA, schema.text.clone()),
@@ -75,41 +79,109 @@ pub(crate) async fn one(
     }
 }
 
-async fn put(
+fn missing(name: &str) -> Problem {
+    let detail = format!("no schema {name} is registered; /schemas lists those that are");
+    Problem::new(Code::SchemaNotFound, detail)
+}
+
+/// The text of a schema, without the white space between its tokens.
+async fn read(
     shared: &Arc<Shared>,
     engine: &Engine,
     head: &Parts,
-    name: &str,
-    registered: Option<Arc<Schema>>,
     body: Incoming,
-) -> Result<Response<Reply>, Problem> {
-    check_name(name)?;
+) -> Result<String, Problem> {
     let idle = shared.options.body_idle_timeout;
     let mut intake = Intake::new(&head.headers, body, idle).map_err(|(_, problem)| problem)?;
     intake.limit(engine.limits().event_bytes_max, Code::RequestTooLarge)?;
     let body = intake.whole(Code::RequestTooLarge).await?;
     let text = std::str::from_utf8(&body)
         .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
-    let json = Json::parse(text).map_err(|error| malformed(error.to_string()))?.to_string();
-    let status = match &registered {
-        Some(schema) if schema.text == json && schema.name == name => {
-            return Ok(described(shared, schema, StatusCode::OK));
+    Ok(Json::parse(text).map_err(|error| malformed(error.to_string()))?.to_string())
+}
+
+/// A change on its way.
+struct Request<'r> {
+    engine: &'r Engine,
+    conditions: Conditions,
+    name: &'r str,
+    change: SchemaEvent<'r>,
+}
+
+impl Request<'_> {
+    async fn carry_out(&self, shared: &Shared) -> Result<Response<Reply>, Problem> {
+        for _ in 0..TRIES_MAX {
+            // The head first: what comes after it is noticed when the change is ordered.
+            let head = self.engine.head();
+            let before = self.engine.view().resources().schema(self.name, head);
+            self.conditions.check("schema", before.as_ref().map(|schema| schema.position))?;
+            if let Some(answer) = self.settled(shared, before.as_deref())? {
+                return Ok(answer);
+            }
+            match self.append(head, before.as_deref()).await? {
+                Ok(()) => return self.answer(shared, before.is_some()),
+                Err(AppendError::PreconditionFailed { .. }) => {}
+                Err(error) => return Err(answer::refused(error, &[], false)),
+            }
         }
-        Some(schema) if schema.name != name => {
-            let detail = format!(
-                "documents of this type are held to {}; PUT that one, or delete it first",
-                schema.name
-            );
-            return Err(Problem::new(Code::InvalidParameter, detail).with_text("parameter", "name"));
+        let detail =
+            "others change schemas faster than the conditions of this change can be judged";
+        Err(Problem::new(Code::Busy, detail).retry_after(1))
+    }
+
+    /// The answer where nothing is to be changed.
+    fn settled(
+        &self,
+        shared: &Shared,
+        before: Option<&Schema>,
+    ) -> Result<Option<Response<Reply>>, Problem> {
+        match (&self.change, before) {
+            (SchemaEvent::Deleted { .. }, None) => Err(missing(self.name)),
+            (SchemaEvent::Put { .. }, Some(schema)) if schema.name != self.name => {
+                let detail = format!(
+                    "documents of this type are held to {}; PUT that one, or delete it first",
+                    schema.name
+                );
+                let problem = Problem::new(Code::InvalidParameter, detail);
+                Err(problem.with_text("parameter", "name"))
+            }
+            (SchemaEvent::Put { schema: text, .. }, Some(schema)) if schema.text == *text => {
+                Ok(Some(described(shared, schema, StatusCode::OK)))
+            }
+            _ => Ok(None),
         }
-        Some(_) => StatusCode::OK,
-        None => StatusCode::CREATED,
-    };
-    append(engine, &SchemaEvent::Put { name: name.into(), schema: json.into() }).await?;
-    let schema = engine.view().resources().schema(name, engine.head());
-    let gone = || Problem::new(Code::SchemaNotFound, "somebody has removed the schema meanwhile");
-    let schema = schema.ok_or_else(gone)?;
-    Ok(described(shared, &schema, status))
+    }
+
+    async fn append(
+        &self,
+        head: Position,
+        before: Option<&Schema>,
+    ) -> Result<Result<(), AppendError>, Problem> {
+        let event = match (&self.change, before) {
+            // By the name that it was registered with.
+            (SchemaEvent::Deleted { .. }, Some(schema)) => {
+                SchemaEvent::Deleted { name: schema.name.as_str().into() }
+            }
+            (change, _) => change.clone(),
+        };
+        let mut events = Encoded::default();
+        events.push_valid(&event.to_event(self.engine.new_id()), self.engine.limits())?;
+        let preconditions = self.conditions.unchanged_since(head, [SCHEMA_PUT, SCHEMA_DELETED]);
+        let append = Append { preconditions, ..Append::of(events) };
+        let ticket = self.engine.append(append).map_err(answer::busy)?;
+        Ok(ticket.await.map(drop))
+    }
+
+    fn answer(&self, shared: &Shared, existed: bool) -> Result<Response<Reply>, Problem> {
+        if matches!(self.change, SchemaEvent::Deleted { .. }) {
+            return Ok(reply::empty(StatusCode::NO_CONTENT));
+        }
+        let schema = self.engine.view().resources().schema(self.name, self.engine.head());
+        let gone = "somebody has removed the schema meanwhile";
+        let schema = schema.ok_or_else(|| Problem::new(Code::SchemaNotFound, gone))?;
+        let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+        Ok(described(shared, &schema, status))
+    }
 }
 
 fn malformed(detail: String) -> Problem {
@@ -127,13 +199,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
          underscores, the first a letter or digit"
     );
     Err(Problem::new(Code::InvalidParameter, detail).with_text("parameter", "name"))
-}
-
-async fn append(engine: &Engine, event: &SchemaEvent<'_>) -> Result<(), Problem> {
-    let mut events = Encoded::default();
-    events.push_valid(&event.to_event(engine.new_id()), engine.limits())?;
-    let ticket = engine.append(Append::of(events)).map_err(answer::busy)?;
-    ticket.await.map(drop).map_err(|error| answer::refused(error, &[], false))
 }
 
 fn described(shared: &Shared, schema: &Schema, status: StatusCode) -> Response<Reply> {

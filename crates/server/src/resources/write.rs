@@ -13,7 +13,10 @@ use http::{
 };
 use hyper::body::Incoming;
 
-use super::{condition::Conditions, deleted, etag, not_found, path_of, push_name};
+use super::{
+    condition::{Conditions, TRIES_MAX},
+    deleted, etag, not_found, path_of, push_name,
+};
 use crate::{
     append::{answer, producer::Producer},
     intake::Intake,
@@ -29,10 +32,6 @@ use crate::{
 /// Source and type of the commits that this route makes.
 const SOURCE: &str = "/resources";
 const TYPE: &str = "json.commit";
-
-/// A change that depends on what stands there is worked out anew so often when others change it
-/// meanwhile.
-const TRIES_MAX: usize = 100;
 
 /// A document stands in the data of an event, which may nest one level deeper than it.
 const DEPTH_MAX: u32 = Json::DEPTH_MAX - 1;
@@ -138,7 +137,7 @@ impl Request<'_> {
         for _ in 0..TRIES_MAX {
             let before = self.before(name)?;
             let revision = before.there.as_ref().map(|(revision, _)| *revision);
-            self.conditions.check(revision)?;
+            self.conditions.check("resource", revision)?;
             let data = self.data(&before)?;
             match self.append(&before, data).await {
                 Ok(appended) => return Ok(self.answer(&before, appended)),

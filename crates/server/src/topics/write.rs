@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use annal_engine::{Append, Checks, Engine};
-use annal_event::{Encoded, TopicEvent, TopicSpec};
+use annal_engine::{Append, AppendError, Checks, Engine};
+use annal_event::{Encoded, Precondition, TOPIC_CHANGED, TOPIC_CREATED, TopicEvent, TopicSpec};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 
@@ -15,6 +15,7 @@ use crate::{
     percent,
     problem::{Code, Problem},
     reply::Reply,
+    resources::condition::{Conditions, TRIES_MAX},
     shared::Shared,
 };
 
@@ -33,7 +34,9 @@ pub(crate) async fn create(
         return Err(Problem::new(Code::InvalidTopic, detail).with_text("pointer", "/schemas"));
     }
     let name = spec.name.clone();
-    append(engine, &TopicEvent::Created(spec), Checks::default()).await?;
+    append(engine, &TopicEvent::Created(spec), Checks::default(), Vec::new())
+        .await?
+        .map_err(|error| answer::refused(error, &[], false))?;
     let (topic, counter) = found(engine, &name)?;
     let mut response = described(StatusCode::CREATED, &topic, counter);
     let mut path = "/topics/".to_owned();
@@ -55,11 +58,26 @@ pub(crate) async fn change(
     let mut params = Params::parse(head.uri.query())?;
     let force = params.take_flag("force")?;
     params.finish()?;
+    let conditions = Conditions::of(&head.headers)?;
     found(engine, name)?;
-    let spec = read(shared, engine, head, body, Some(name)).await?;
-    append(engine, &TopicEvent::Changed(spec), Checks { force }).await?;
-    let (topic, counter) = found(engine, name)?;
-    Ok(described(StatusCode::OK, &topic, counter))
+    let change = TopicEvent::Changed(read(shared, engine, head, body, Some(name)).await?);
+    for _ in 0..TRIES_MAX {
+        // The head first: what comes after it is noticed when the change is ordered.
+        let judged_by = engine.head();
+        let (before, _) = found(engine, name)?;
+        conditions.check("topic", Some(before.position))?;
+        let unchanged = conditions.unchanged_since(judged_by, [TOPIC_CREATED, TOPIC_CHANGED]);
+        match append(engine, &change, Checks { force }, unchanged).await? {
+            Ok(()) => {
+                let (topic, counter) = found(engine, name)?;
+                return Ok(described(StatusCode::OK, &topic, counter));
+            }
+            Err(AppendError::PreconditionFailed { .. }) => {}
+            Err(error) => return Err(answer::refused(error, &[], false)),
+        }
+    }
+    let detail = "others change topics faster than the conditions of this change can be judged";
+    Err(Problem::new(Code::Busy, detail).retry_after(1))
 }
 
 async fn read(
@@ -88,10 +106,15 @@ async fn read(
     Ok(TopicSpec::parse(text, named)?)
 }
 
-async fn append(engine: &Engine, event: &TopicEvent, checks: Checks) -> Result<(), Problem> {
+async fn append(
+    engine: &Engine,
+    event: &TopicEvent,
+    checks: Checks,
+    preconditions: Vec<Precondition>,
+) -> Result<Result<(), AppendError>, Problem> {
     let mut events = Encoded::default();
     events.push_valid(&event.to_event(engine.new_id()), engine.limits())?;
-    let append = Append { checks, ..Append::of(events) };
+    let append = Append { checks, preconditions, ..Append::of(events) };
     let ticket = engine.append(append).map_err(answer::busy)?;
-    ticket.await.map(drop).map_err(|error| answer::refused(error, &[], false))
+    Ok(ticket.await.map(drop))
 }

@@ -4,7 +4,67 @@ use annal_engine::{Durability, EngineOptions};
 use annal_event::{Event, Limits, proto};
 use annal_server::ServerOptions;
 
-use crate::fixture::Served;
+use crate::{client::Answer, fixture::Served};
+
+/// `{"index","code"}` of each event that was refused.
+fn refused_events(answer: &Answer) -> Vec<(u64, String)> {
+    let document = answer.json();
+    let errors = document["errors"].as_array().expect("errors").iter();
+    let one = |error: &serde_json::Value| {
+        assert!(error["detail"].is_string(), "{error}");
+        let code = error["code"].as_str().expect("a code").to_owned();
+        (error["index"].as_u64().expect("an index"), code)
+    };
+    let errors: Vec<_> = errors.map(one).collect();
+    assert_eq!(
+        (document["index"].as_u64(), answer.code()),
+        (Some(errors[0].0), errors[0].1.clone())
+    );
+    errors
+}
+
+#[test]
+fn every_event_that_a_batch_is_refused_for_is_named() {
+    let served = Served::new();
+    let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+    let untyped = r#"{"specversion":"1.0","id":"2","source":"/s","data":{"a":[1]}}"#;
+    let timeless = r#"{"specversion":"1.0","id":"3","source":"/s","type":"t","time":"now"}"#;
+    let reserved = r#"{"specversion":"1.0","id":"4","source":"/annal","type":"t"}"#;
+    let items = [good, untyped, good, timeless, reserved, good].join(",");
+    let invalid = |index| (index, "invalid-event".to_owned());
+    let expected = [invalid(1), invalid(3), (4, "reserved".to_owned())];
+    let post = |media_type: &str, body: &str| {
+        served.send(&format!("POST /events\ncontent-type: {media_type}\n\n{body}"))
+    };
+    let (batch, json) = ("application/cloudevents-batch+json", "application/json");
+    let conditional = format!("{{\"events\":[{items}]}}");
+    for refused in [
+        post(batch, &format!("[{items}]")),
+        post(json, &format!("[{items}]")),
+        post(json, &conditional),
+    ] {
+        assert_eq!((refused.status, refused_events(&refused)), (400, expected.to_vec()));
+        assert_eq!(refused.json()["pointer"], "/type");
+        assert_eq!(refused.json()["errors"][1]["pointer"], "/time");
+    }
+    let one = post(json, &format!("{{\"events\":[{good},{untyped}]}}")).json();
+    assert_eq!((&one["index"], one.get("errors")), (&1.into(), None));
+    for body in
+        [format!("[{untyped},{good},tru]"), format!("{{\"events\":[{untyped},{good},tru]}}")]
+    {
+        let torn = post(json, &body);
+        assert_eq!((torn.code().as_str(), &torn.json()["index"]), ("invalid-event", &0.into()));
+    }
+    let many = vec![untyped; 100].join(",");
+    for body in [format!("[{many}]"), format!("{{\"events\":[{many}]}}")] {
+        assert_eq!(refused_events(&post(json, &body)).len(), 32);
+    }
+    let topics = r#"[{"topic":"t","type":"a","payload":1},{"topic":7,"type":"a","payload":1},
+        {"topic":"t","type":"","payload":1},{"topic":"no name","type":"a","payload":1}]"#;
+    let expected = [invalid(1), invalid(2), (3, "topic-not-found".to_owned())];
+    assert_eq!(refused_events(&post(json, topics)), expected);
+    assert_eq!(served.engine().head().0, 0, "all or nothing");
+}
 
 #[test]
 fn structured_mode() {
@@ -110,6 +170,7 @@ fn a_batch_is_answered_item_by_item() {
     );
     let invalid = served.send(&format!("{batch}[{},{{\"id\":\"4\"}}]", item("3", 3)));
     assert_eq!((invalid.code().as_str(), &invalid.json()["index"]), ("invalid-event", &1.into()));
+    assert_eq!(invalid.json().get("errors"), None, "of one nothing is said twice");
     assert_eq!(served.engine().head().0, 2, "all or nothing");
     let torn = served.send(&format!("{batch}[{}", item("3", 3)));
     assert_eq!(torn.code(), "malformed-body");

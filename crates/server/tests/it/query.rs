@@ -293,6 +293,11 @@ fn what_cannot_be_asked_is_refused_with_its_place() {
     assert_eq!((broken.status, broken.code().as_str()), (400, "invalid-query"));
     let broken = broken.json();
     assert_eq!((&broken["position"], &broken["parameter"]), (&json!(6), &json!("q")));
+    let fuzzy = ask(&served, "login~1", "");
+    assert_eq!((fuzzy.code().as_str(), &fuzzy.json()["position"]), ("invalid-query", &json!(5)));
+    let count = |q: &str| ask(&served, q, "").json()["count"].clone();
+    assert_eq!(count("login^2"), count("login"), "a weight leaves nothing out");
+    assert_ne!(count("login"), json!(0));
     for (path, parameter) in [
         ("limit=1001", "limit"),
         ("limit=x", "limit"),
@@ -300,6 +305,8 @@ fn what_cannot_be_asked_is_refused_with_its_place() {
         ("in=everything", "in"),
         ("operator=xor", "operator"),
         ("sort=-", "sort"),
+        ("sort=n:desc", "sort"),
+        ("sort=title,-n", "sort"),
         ("facets=a,,b", "facets"),
         ("facets=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21", "facets"),
         ("histogram=week", "histogram"),

@@ -193,6 +193,9 @@ fn conditions_speak_of_the_revision() {
     assert_eq!(merge(&served, "issue/1", "3", "if-match: \"1\"\n").status, 412);
     let old = served.send("DELETE /resources/issue/1\nif-match: \"1\"");
     assert_eq!(old.status, 412);
+    assert_eq!(put(&served, "issue/1", "3", "if-match: W/\"2\"\n").status, 412, "a weak tag");
+    assert_eq!(merge(&served, "issue/1", "3", "if-match: W/\"2\"\n").status, 412);
+    assert_eq!(served.send("DELETE /resources/issue/1\nif-match: W/\"2\"").status, 412);
     let known = served.send("GET /resources/issue/1\nif-none-match: W/\"2\"");
     assert_eq!((known.status, known.text().as_str()), (304, ""));
     let changed = known.header("last-modified").expect("a date").to_owned();
@@ -357,6 +360,10 @@ fn lists_are_filtered_sorted_and_read_in_parts() {
     is("filter[tags]=t10", "10", "1");
     is("filter[by.who]=3&limit=1", "3", "1");
     is("sort=n", "1 2 3 1 10", "5");
+    for sort in ["n:desc", "n,-m", "-n:ASC"] {
+        let refused = served.send(&format!("GET /resources?sort={sort}"));
+        assert_eq!((refused.status, &refused.json()["parameter"]), (400, &"sort".into()), "{sort}");
+    }
     is("sort=-n&limit=2&offset=1", "1 3", "5");
     is("sort=-status&type=issue&limit=3", "10 2 3", "4");
     is("sort=-revision&limit=2", "1 10", "5");
@@ -376,6 +383,55 @@ fn lists_are_filtered_sorted_and_read_in_parts() {
 
 fn schema(served: &Served, name: &str, schema: &str) -> Answer {
     served.send(&format!("PUT /schemas/{name}\ncontent-type: application/json\n\n{schema}"))
+}
+
+#[test]
+fn conditions_hold_for_schemas() {
+    let served = Served::new();
+    let put = |text: &str, condition: &str| {
+        served.send(&format!(
+            "PUT /schemas/Issue\ncontent-type: application/schema+json\n{condition}\n\n{text}"
+        ))
+    };
+    let refused = put("{}", "if-match: \"7\"");
+    assert_eq!((refused.status, refused.code().as_str()), (412, "precondition-failed"));
+    assert_eq!(put("{}", "if-none-match: *").status, 201);
+    let there = put("{\"type\":\"object\"}", "if-none-match: *");
+    assert_eq!((there.status, &there.json()["actual"]["revision"]), (412, &"1".into()));
+    assert_eq!(put("{}", "if-match: \"7\"").status, 412, "though nothing would change");
+    let changed = put("{\"type\":\"object\"}", "if-match: \"1\"");
+    assert_eq!((changed.status, changed.header("etag")), (200, Some("\"2\"")));
+    assert_eq!(served.send("GET /schemas/Issue\nif-none-match: \"2\"").status, 304);
+    assert_eq!(served.send("DELETE /schemas/Issue\nif-match: \"1\"").status, 412);
+    assert_eq!(served.send("DELETE /schemas/issue\nif-match: \"2\"").status, 204);
+    assert_eq!(put("{}", "if-match: \"2\"").status, 412, "it is gone");
+    assert_eq!(put("{}", "if-none-match: *").status, 201, "it may come back");
+}
+
+#[test]
+fn of_many_who_change_one_schema_each_one_knows_what_it_changes() {
+    const CLIENTS: usize = 4;
+    const EACH: usize = 10;
+    let served = Arc::new(Served::new());
+    served.send("PUT /schemas/Counter\n\n{\"n\":0}");
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let served = Arc::clone(&served);
+            thread::spawn(move || {
+                let increment = || {
+                    let found = served.send("GET /schemas/Counter");
+                    let n = found.json()["n"].as_u64().expect("a number") + 1;
+                    let etag = found.header("etag").expect("an ETag").to_owned();
+                    served
+                        .send(&format!("PUT /schemas/Counter\nif-match: {etag}\n\n{{\"n\":{n}}}"))
+                        .status
+                };
+                (0..EACH).for_each(|_| while increment() != 200 {});
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().expect("a client"));
+    assert_eq!(served.send("GET /schemas/Counter").json()["n"], CLIENTS * EACH);
 }
 
 #[test]

@@ -53,6 +53,28 @@ fn with_users() -> Served {
 const GOOD: &str = r#"{ "email": "ann@example.com", "n": 0.10 }"#;
 
 #[test]
+fn conditions_hold_for_topics() {
+    let served = with_users();
+    let found = served.send("GET /topics/user-events");
+    assert_eq!(found.header("etag"), Some("\"1\""));
+    let change = |condition: &str| {
+        served.send(&format!(
+            "PUT /topics/user-events\ncontent-type: application/json\n{condition}\n\n\
+             {{\"open\":true}}"
+        ))
+    };
+    let refused = change("if-match: \"7\"");
+    assert_eq!((refused.status, refused.code().as_str()), (412, "precondition-failed"));
+    assert_eq!(refused.json()["actual"]["revision"], "1");
+    assert_eq!(change("if-none-match: *").status, 412);
+    let changed = change("if-match: \"1\"");
+    assert_eq!((changed.status, changed.header("etag")), (200, Some("\"2\"")));
+    assert_eq!(change("if-match: \"1\"").status, 412);
+    assert_eq!(publish(&served, "user-events", "user.deleted", &["{}"]).status, 201);
+    assert_eq!(change("if-match: \"2\"").status, 200, "its events are no part of it");
+}
+
+#[test]
 fn a_topic_is_made_and_described() {
     let served = with_users();
     let topic = served.send("GET /topics/user-events").json();

@@ -90,6 +90,34 @@ fn a_message_that_stalls_is_given_up() {
 }
 
 #[test]
+fn bytes_that_are_no_message_are_the_clients() {
+    let world = small();
+    let call = async |method: &str| {
+        let message = bytes::Bytes::from_static(&[0, 0, 0, 0, 3, 0xff, 0xff, 0xff]);
+        let request = http::Request::post(format!("http://{}/{method}", world.served.grpc))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(tonic::body::Body::new(http_body_util::Full::new(message)))
+            .expect("a request");
+        world.raw(request).await
+    };
+    world.run(async {
+        for method in
+            ["annal.v1.EventStore/Append", "annal.v1.EventStore/Read", "grpc.EventsDB/CreateEvent"]
+        {
+            let response = call(method).await;
+            let headers = response.headers();
+            assert_eq!(
+                headers["grpc-status"],
+                (Code::InvalidArgument as i32).to_string(),
+                "{method}"
+            );
+            assert_eq!(headers["annal-code"], "malformed-body");
+        }
+    });
+}
+
+#[test]
 fn other_protocols_are_told() {
     let world = small();
     let answer = Client::connect(world.served.grpc).send("GET /health");
