@@ -1,28 +1,79 @@
 //! Reading for those who are far behind, on threads that stand back: catching up takes what writers
 //! and those who keep up leave. What is sent follows what is read, so that it stands back as well.
+//!
+//! Sending has no rank of its own, so while events are appended the readers also rest: together they
+//! take about a twentieth of the processors then.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-use annal_engine::{Rank, ReadError, stand_back};
+use annal_engine::{Engine, Rank, ReadError, stand_back};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Semaphore,
 };
 
-use crate::reply::BodyError;
+use crate::{reply::BodyError, shared::EngineSlot};
 
 /// Readers that may be at the disk at a time: they share it with the writer.
 const READERS_MAX: usize = 2;
+
+/// Of the time of all processors, readers take one part in so many while events are appended.
+const SHARE: f64 = 20.0;
+
+/// The longest rest at a time.
+const REST_MAX: Duration = Duration::from_millis(20);
 
 /// Threads that read, and whose turn it is.
 pub(crate) struct Readers {
     turns: Arc<Semaphore>,
     /// Only for its threads; taken when they are to end.
     threads: Option<Runtime>,
+    pace: Arc<Pace>,
 }
 
-impl Default for Readers {
-    fn default() -> Readers {
+/// How long readers rest.
+struct Pace {
+    slot: EngineSlot,
+    /// For each time that was spent reading.
+    rest: f64,
+    /// What the next turn begins with, in nanoseconds.
+    owed: AtomicU64,
+}
+
+impl Pace {
+    fn new(slot: EngineSlot, processors: usize) -> Pace {
+        let rest = (SHARE * READERS_MAX as f64 / processors as f64 - 1.0).max(0.0);
+        Pace { slot, rest, owed: AtomicU64::new(0) }
+    }
+
+    /// Reads, after a rest if the turn before met appends.
+    fn keep<T>(&self, read: impl FnOnce() -> T) -> T {
+        thread::sleep(Duration::from_nanos(self.owed.swap(0, Relaxed)));
+        let head = || self.slot.get().map(Engine::head);
+        let (before, begun) = (head(), Instant::now());
+        let read = read();
+        if head() != before {
+            let rest = begun.elapsed().mul_f64(self.rest).min(REST_MAX);
+            self.owed.store(rest.as_nanos() as u64, Relaxed);
+        }
+        read
+    }
+}
+
+impl Readers {
+    /// Readers beside the engine that will be there.
+    pub(crate) fn new(slot: EngineSlot) -> Readers {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = Builder::new_current_thread()
             .thread_name("annal-reader")
             .max_blocking_threads(READERS_MAX)
@@ -33,25 +84,24 @@ impl Default for Readers {
             })
             .build()
             .expect("a runtime without drivers asks nothing of the system");
-        Readers { turns: Arc::new(Semaphore::new(READERS_MAX)), threads: Some(threads) }
+        let turns = Arc::new(Semaphore::new(READERS_MAX));
+        Readers { turns, threads: Some(threads), pace: Arc::new(Pace::new(slot, processors)) }
     }
-}
 
-impl Readers {
     /// Reads when it is this reader's turn. Memory for reading is taken by those who have a turn, not
     /// by all who wait; who goes away while waiting is not read for.
     pub(crate) fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
     ) -> impl Future<Output = Result<T, BodyError>> + Send + 'static {
-        let turns = Arc::clone(&self.turns);
+        let (turns, pace) = (Arc::clone(&self.turns), Arc::clone(&self.pace));
         let threads = self.threads.as_ref().map(|threads| threads.handle().clone());
         async move {
             let threads = threads.ok_or("the server has ended")?;
             let turn = turns.acquire_owned().await?;
             let read = threads.spawn_blocking(move || {
                 let _turn = turn;
-                read()
+                pace.keep(read)
             });
             Ok(read.await??)
         }
@@ -70,5 +120,16 @@ impl Drop for Readers {
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers").field("free", &self.turns.available_permits()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_rest_less_where_there_are_more_processors() {
+        let rest = |processors| Pace::new(EngineSlot::new(), processors).rest;
+        assert_eq!([rest(1), rest(2), rest(4), rest(40), rest(64)], [39.0, 19.0, 9.0, 0.0, 0.0]);
     }
 }

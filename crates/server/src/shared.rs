@@ -119,7 +119,7 @@ impl Shared {
             large: Arc::new(Semaphore::new(LARGE_SHARES)),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             held_bytes: AtomicUsize::new(0),
-            readers: Arc::default(),
+            readers: Arc::new(Readers::new(slot.clone())),
             clients: Clients::default(),
             stopped: Arc::default(),
             streams: AtomicUsize::new(0),
