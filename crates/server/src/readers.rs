@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use annal_engine::{Engine, Rank, ReadError, stand_back};
+use annal_engine::{Rank, ReadError, stand_back};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Semaphore,
@@ -29,6 +29,9 @@ const READERS_MAX: usize = 2;
 
 /// Of the time of all processors, readers take one part in so many while events are appended.
 const SHARE: f64 = 20.0;
+
+/// So many events a second, or more, leave the processors no time; of fewer, readers rest in proportion.
+const BUSY: f64 = 50_000.0;
 
 /// The longest rest at a time.
 const REST_MAX: Duration = Duration::from_millis(20);
@@ -44,7 +47,7 @@ pub(crate) struct Readers {
 /// How long readers rest.
 struct Pace {
     slot: EngineSlot,
-    /// For each time that was spent reading.
+    /// For each time that was spent reading, when it is busiest.
     rest: f64,
     /// What the next turn begins with, in nanoseconds.
     owed: AtomicU64,
@@ -59,14 +62,18 @@ impl Pace {
     /// Reads, after a rest if the turn before met appends.
     fn keep<T>(&self, read: impl FnOnce() -> T) -> T {
         thread::sleep(Duration::from_nanos(self.owed.swap(0, Relaxed)));
-        let head = || self.slot.get().map(Engine::head);
+        let head = || self.slot.get().map_or(0, |engine| engine.head().get());
         let (before, begun) = (head(), Instant::now());
         let read = read();
-        if head() != before {
-            let rest = begun.elapsed().mul_f64(self.rest).min(REST_MAX);
-            self.owed.store(rest.as_nanos() as u64, Relaxed);
-        }
+        let rest = self.rest(head() - before, begun.elapsed());
+        self.owed.store(rest.as_nanos() as u64, Relaxed);
         read
+    }
+
+    /// How long to rest after reading for so long, while so many events were appended.
+    fn rest(&self, appended: u64, took: Duration) -> Duration {
+        let busy = (appended as f64 / took.as_secs_f64().max(1e-6) / BUSY).min(1.0);
+        took.mul_f64(self.rest * busy).min(REST_MAX)
     }
 }
 
@@ -131,5 +138,13 @@ mod tests {
     fn readers_rest_less_where_there_are_more_processors() {
         let rest = |processors| Pace::new(EngineSlot::new(), processors).rest;
         assert_eq!([rest(1), rest(2), rest(4), rest(40), rest(64)], [39.0, 19.0, 9.0, 0.0, 0.0]);
+        let two = Pace::new(EngineSlot::new(), 2);
+        let rest =
+            |appended, took_us| two.rest(appended, Duration::from_micros(took_us)).as_micros();
+        assert_eq!(
+            [rest(0, 100), rest(1, 100), rest(5, 100), rest(50, 100)],
+            [0, 380, 1_900, 1_900]
+        );
+        assert_eq!(rest(1_000_000, 1_000_000), 20_000);
     }
 }
