@@ -47,7 +47,7 @@ pub use annal_projection::{
     schema::SchemaError,
     topics::{Counter, Refusal as TopicRefusal, Topic},
 };
-pub use annal_storage::{Rank, stand_back};
+pub use annal_storage::{Rank, stand_back, thread_time};
 pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };

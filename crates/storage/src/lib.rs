@@ -16,7 +16,7 @@ use std::{fmt, io, sync::Arc};
 pub use fault::{Counts, FaultStorage};
 pub use file::FileStorage;
 pub use lock::{DirLock, LockError};
-pub use priority::{Rank, stand_back};
+pub use priority::{Rank, stand_back, thread_time};
 
 /// A directory tree of files. All methods block.
 pub trait Storage: fmt::Debug + Send + Sync {

@@ -1,6 +1,8 @@
-//! Which threads go first: asked of the system here, where all system calls are.
+//! Which threads go first, and what they took: asked of the system here, where all system calls are.
 
-use std::io;
+use std::{io, time::Duration};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// How far a thread stands back for others that want the same core. It gets all of a core that nobody
 /// else wants.
@@ -23,4 +25,9 @@ pub fn stand_back(rank: Rank) -> io::Result<()> {
         rustix::process::nice(niceness)?;
     }
     Ok(())
+}
+
+/// What this thread has had of the processors since it began.
+pub fn thread_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }

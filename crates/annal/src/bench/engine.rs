@@ -36,9 +36,9 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
 
     let root = dir.join("engine");
     let engine = Engine::open(&root, EngineOptions::default())?;
-    let ready = batches(&engine, "ready", scale.events, true)?;
+    let ready = rate(scale.events, batches(&engine, "ready", scale.events, true)?);
     table.row("engine, batches of 1,000, encoded before", ready, baseline);
-    let parsed = batches(&engine, "parsed", scale.events, false)?;
+    let parsed = rate(scale.events, batches(&engine, "parsed", scale.events, false)?);
     table.row("engine, batches of 1,000, from JSON text", parsed, baseline);
     topics(&engine, scale.events / 4, ready, table)?;
     let singles = singles(&engine, scale.singles)?;
@@ -64,7 +64,7 @@ pub(super) fn batches(
     series: &str,
     total: usize,
     before: bool,
-) -> anyhow::Result<Figure> {
+) -> anyhow::Result<Duration> {
     let firsts: Vec<usize> = (0..total).step_by(BATCH).collect();
     let mut encoded = VecDeque::new();
     let mut texts = VecDeque::new();
@@ -92,7 +92,7 @@ pub(super) fn batches(
     for ticket in in_flight {
         ticket.wait()?;
     }
-    Ok(rate(total, start.elapsed()))
+    Ok(start.elapsed())
 }
 
 /// Batches of events that a schema is looked at for, beside those of no topic.

@@ -44,7 +44,7 @@ const WRITE_FOR: Duration = Duration::from_secs(3);
 const OTHER_FILES: usize = 200;
 
 /// Rounds with and without readers far behind.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// Readers far behind.
 const BEHIND: usize = 100;
@@ -269,7 +269,7 @@ fn cost(engine: &Engine, count: usize, sent: &mut usize) -> anyhow::Result<Durat
 }
 
 /// Of all threads of this process, as the scheduler counts it.
-fn processor_time() -> anyhow::Result<Duration> {
+pub(super) fn processor_time() -> anyhow::Result<Duration> {
     let mut total = Duration::ZERO;
     for thread in fs::read_dir("/proc/self/task")? {
         let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
@@ -314,23 +314,13 @@ fn behind(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
         table.row(&what, Figure::Time(times[RESUMES - 1]), None);
     }
     let (mut first, mut rounds) = (total, Vec::new());
-    for _ in 0..ROUNDS {
-        let alone = written(&running.engine, &mut first)?;
-        let bytes = Arc::default();
-        let open: Vec<_> = (0..BEHIND)
-            .map(|_| open(running.address, "lastEventId=0"))
-            .collect::<anyhow::Result<_>>()?;
-        let readers: Vec<_> = open
-            .iter()
-            .map(|stream| Ok(discard(stream.try_clone()?, &bytes)))
-            .collect::<anyhow::Result<_>>()?;
-        let (before, begun) = (bytes.load(Relaxed), Instant::now());
-        let beside = written(&running.engine, &mut first)?;
-        let read = (bytes.load(Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
-        let reading = readers.iter().filter(|reader| !reader.is_finished()).count();
-        ensure!(reading == BEHIND, "only {reading} still read");
-        open.iter().try_for_each(|stream| stream.shutdown(Shutdown::Both))?;
-        readers.into_iter().for_each(|reader| drop(reader.join()));
+    for round in 0..ROUNDS {
+        let (alone, (beside, read)) = if round % 2 == 0 {
+            (written(&running.engine, &mut first)?, written_beside(&running, &mut first)?)
+        } else {
+            let beside = written_beside(&running, &mut first)?;
+            (written(&running.engine, &mut first)?, beside)
+        };
         rounds.push((beside / alone, beside, alone, read));
     }
     rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -341,6 +331,26 @@ fn behind(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
     table.row("what they read meanwhile, together, a second", Figure::Bytes(read as u64), None);
     running.stop()?;
     Ok(fs::remove_dir_all(dir)?)
+}
+
+/// Events and bytes a second, written and read at the same time.
+fn written_beside(running: &Running, first: &mut usize) -> anyhow::Result<(f64, f64)> {
+    let bytes = Arc::default();
+    let open: Vec<_> = (0..BEHIND)
+        .map(|_| open(running.address, "lastEventId=0"))
+        .collect::<anyhow::Result<_>>()?;
+    let readers: Vec<_> = open
+        .iter()
+        .map(|stream| Ok(discard(stream.try_clone()?, &bytes)))
+        .collect::<anyhow::Result<_>>()?;
+    let (before, begun) = (bytes.load(Relaxed), Instant::now());
+    let written = written(&running.engine, first)?;
+    let read = (bytes.load(Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
+    let reading = readers.iter().filter(|reader| !reader.is_finished()).count();
+    ensure!(reading == BEHIND, "only {reading} still read");
+    open.iter().try_for_each(|stream| stream.shutdown(Shutdown::Both))?;
+    readers.into_iter().for_each(|reader| drop(reader.join()));
+    Ok((written, read))
 }
 
 /// Single events, as many in flight as a busy server has; how many a second.

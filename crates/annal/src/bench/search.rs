@@ -12,11 +12,12 @@ use annal_engine::{
     Append, AskError, Engine, EngineOptions, Scope, SearchOptions, SearchQuery, Searcher,
 };
 use annal_event::{Encoded, Event, Position};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use super::{
     Scale, engine,
     http::{CONNECTIONS, Running, singles},
+    live::processor_time,
     load::send_all,
     scale::size_of,
     table::{Figure, Table, rate},
@@ -45,8 +46,15 @@ const LOOKED_FOR: usize = 200;
 /// Between two of them, so that each finds search idle.
 const IDLE: Duration = Duration::from_millis(20);
 
+/// Nothing is at work when a round takes less than a twentieth of a core.
+const SETTLE_ROUND: Duration = Duration::from_millis(500);
+const SETTLE_ROUNDS_MAX: u32 = 240;
+
 /// Rounds of appends with and without, which take turns.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
+
+/// How often so many events are caught up with.
+const CAUGHT_UP: usize = 5;
 
 /// Measures and adds rows.
 pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Result<()> {
@@ -56,7 +64,9 @@ pub(super) fn measure(dir: &Path, scale: Scale, table: &mut Table) -> anyhow::Re
     let opened = Engine::open(&root, searching(true))?;
     let bytes = documents(&opened, scale.documents, table)?;
     queries(&opened, table)?;
-    visible(&opened, table)?;
+    visible(&opened, "while segments are merged", table)?;
+    settle()?;
+    visible(&opened, "idle", table)?;
     // Which ends what is being merged.
     opened.shutdown();
     let share = size_of(&root.join("search_index"))? as f64 / bytes as f64;
@@ -68,39 +78,42 @@ fn searching(on: bool) -> EngineOptions {
     EngineOptions { search: on.then(SearchOptions::default), ..EngineOptions::default() }
 }
 
-/// Plain events with and without search over them, in turns; then the time to catch up.
+/// Plain events with and without search over them, in turns; then the time to catch up with some.
 fn beside_appends(dir: &Path, total: usize, table: &mut Table) -> anyhow::Result<()> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    let mut caught_up = Vec::new();
-    let each = (total / ROUNDS / BATCH).max(1) * BATCH;
     for round in 0..ROUNDS {
         for on in [round % 2 == 0, round % 2 != 0] {
             let root = dir.join(format!("beside-{round}-{on}"));
             let opened = Engine::open(&root, searching(on))?;
-            let begun = Instant::now();
-            engine::batches(&opened, "beside", each, true)?;
-            let took = begun.elapsed();
-            match opened.search() {
-                None => without.push(took),
-                Some(searcher) => {
-                    with.push(took);
-                    let begun = Instant::now();
-                    let left = opened.head().get() - searcher.status().folded.get();
-                    found(searcher, opened.head())?;
-                    caught_up.push(left as f64 / begun.elapsed().as_secs_f64());
-                }
-            }
+            let took = engine::batches(&opened, "beside", total, true)?;
+            if on { &mut with } else { &mut without }.push(took);
             opened.shutdown();
             fs::remove_dir_all(&root)?;
         }
     }
-    let off = rate(each, median(&mut without));
-    let on = rate(each, median(&mut with));
+    let (on, off) = (rate(total, median(&mut with)), rate(total, median(&mut without)));
     table.row("plain events in batches, search over events on", on, Some((off, "search off")));
+    let root = dir.join("caught-up");
+    let opened = Engine::open(&root, searching(true))?;
+    let searcher = opened.search().context("search is on")?;
+    let mut caught_up = Vec::new();
+    for round in 0..CAUGHT_UP {
+        engine::batches(&opened, &format!("caught{round}"), total / CAUGHT_UP, true)?;
+        caught_up.push(catch_up(&opened, searcher)?);
+    }
     caught_up.sort_by(f64::total_cmp);
     let caught_up = Figure::Rate(caught_up[caught_up.len() / 2]);
     table.row("events indexed afterwards, until all are found", caught_up, None);
-    Ok(())
+    opened.shutdown();
+    Ok(fs::remove_dir_all(&root)?)
+}
+
+/// Waits until all is found; positions a second.
+fn catch_up(engine: &Engine, searcher: &Searcher) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let left = engine.head().get() - searcher.status().folded.get();
+    found(searcher, engine.head())?;
+    Ok(left as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// The same with single events over HTTP.
@@ -193,11 +206,11 @@ fn queries(engine: &Engine, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// An append, then a query for it: the time from the acknowledgement to the answer that has it.
-fn visible(engine: &Engine, table: &mut Table) -> anyhow::Result<()> {
+fn visible(engine: &Engine, when: &str, table: &mut Table) -> anyhow::Result<()> {
     let searcher = engine.search().context("search is on")?;
-    let mut times = Vec::with_capacity(LOOKED_FOR);
+    let (head, mut times) = (engine.head(), Vec::with_capacity(LOOKED_FOR));
     for number in 0..LOOKED_FOR {
-        let word = format!("sought{number}");
+        let word = format!("sought{}x{number}", head.get());
         let mut one = Encoded::default();
         one.push(&commit(&word, &word, &format!("{{\"title\":\"{word}\"}}")));
         engine.append(Append::of(one))?.wait()?;
@@ -208,8 +221,20 @@ fn visible(engine: &Engine, table: &mut Table) -> anyhow::Result<()> {
         times.push(begun.elapsed());
         thread::sleep(IDLE);
     }
-    two_rows(table, "an append is found, idle", times);
+    two_rows(table, &format!("an append is found, {when}"), times);
     Ok(())
+}
+
+/// Waits until nothing more is merged, which takes all of a thread's time.
+fn settle() -> anyhow::Result<()> {
+    for _ in 0..SETTLE_ROUNDS_MAX {
+        let before = processor_time()?;
+        thread::sleep(SETTLE_ROUND);
+        if processor_time()? - before < SETTLE_ROUND / 20 {
+            return Ok(());
+        }
+    }
+    bail!("search is still at work {:?} after the last append", SETTLE_ROUND * SETTLE_ROUNDS_MAX)
 }
 
 fn two_rows(table: &mut Table, what: &str, mut times: Vec<Duration>) {

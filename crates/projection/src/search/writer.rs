@@ -30,7 +30,7 @@ const FAN_OUT: usize = 8;
 /// A segment of which more than this part is deleted is written anew.
 const DELETED_MAX: f32 = 0.3;
 
-/// Documents that wait to be indexed, together, in bytes of JSON.
+/// Documents that wait to be indexed, together, in bytes of JSON. More than two batches.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The least memory that tantivy works with, in bytes.
@@ -270,8 +270,15 @@ fn merge_policy() -> Box<LogMergePolicy> {
 /// Bounds the memory of documents between being handed over and being indexed.
 #[derive(Debug, Default)]
 struct Waiting {
-    bytes: Mutex<usize>,
+    room: Mutex<Room>,
     left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    taken: usize,
+    /// Whoever waits is woken once no more than this is taken: for many documents, not for each.
+    wake_at: Option<usize>,
 }
 
 /// A document's place among those that wait.
@@ -282,20 +289,30 @@ pub(super) struct WaitingPlace {
 }
 
 impl Waiting {
-    /// Waits for room. A document that is larger than all of it waits to be alone.
+    /// Takes room; where there is none, waits until half is free. A document that is larger than that
+    /// waits to be alone.
     fn enter(waiting: &Arc<Waiting>, bytes: usize) -> WaitingPlace {
-        let mut taken = waiting.bytes.lock();
-        while *taken > 0 && *taken + bytes > WAITING_BYTES_MAX {
-            waiting.left.wait(&mut taken);
+        let mut room = waiting.room.lock();
+        if room.taken + bytes > WAITING_BYTES_MAX {
+            let enough = (WAITING_BYTES_MAX / 2).saturating_sub(bytes);
+            while room.taken > enough {
+                room.wake_at = Some(enough);
+                waiting.left.wait(&mut room);
+            }
+            room.wake_at = None;
         }
-        *taken += bytes;
+        room.taken += bytes;
         WaitingPlace { waiting: Arc::clone(waiting), bytes }
     }
 }
 
 impl Drop for WaitingPlace {
     fn drop(&mut self) {
-        *self.waiting.bytes.lock() -= self.bytes;
-        self.waiting.left.notify_one();
+        let mut room = self.waiting.room.lock();
+        room.taken -= self.bytes;
+        if room.wake_at.is_some_and(|enough| room.taken <= enough) {
+            room.wake_at = None;
+            self.waiting.left.notify_one();
+        }
     }
 }
