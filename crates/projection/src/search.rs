@@ -114,8 +114,8 @@ impl Default for SearchOptions {
         SearchOptions {
             stemming: None,
             events: true,
-            writer_bytes: 64_000_000,
-            threads: 1,
+            writer_bytes: 32_000_000,
+            threads: 2,
             verify_bytes: 64 * 1024 * 1024,
         }
     }

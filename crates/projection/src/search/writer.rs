@@ -316,3 +316,43 @@ impl Drop for WaitingPlace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const PART: usize = WAITING_BYTES_MAX / 8;
+
+    fn waits(waiting: &Waiting) -> bool {
+        waiting.room.lock().wake_at.is_some()
+    }
+
+    /// Fills the room; another document of so many bytes waits until so many of eight parts are left.
+    #[track_caller]
+    fn enters_at(bytes: usize, parts: usize) {
+        let waiting = Arc::new(Waiting::default());
+        let mut places: Vec<_> = (0..8).map(|_| Waiting::enter(&waiting, PART)).collect();
+        let room = Arc::clone(&waiting);
+        let next = thread::spawn(move || Waiting::enter(&room, bytes));
+        while !waits(&waiting) {
+            thread::yield_now();
+        }
+        while places.len() > parts {
+            assert!(waits(&waiting), "woken when {} of 8 parts are taken", places.len());
+            places.pop();
+        }
+        drop(next.join().expect("it enters"));
+        drop(places);
+        assert_eq!(waiting.room.lock().taken, 0);
+    }
+
+    #[test]
+    fn who_waits_for_room_is_woken_when_half_is_free() {
+        enters_at(PART, 3);
+        enters_at(1, 3);
+        enters_at(4 * PART, 0);
+        enters_at(9 * PART, 0);
+    }
+}
