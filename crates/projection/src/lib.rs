@@ -10,6 +10,7 @@
 pub mod consumers;
 pub mod deletions;
 pub mod draft;
+mod failure;
 pub mod index;
 pub mod laws;
 mod projection;
@@ -20,4 +21,5 @@ pub mod store;
 pub mod topics;
 mod versions;
 
+pub use failure::{Failure, Refuses};
 pub use projection::{Opened, Order, Projection};

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     draft::Draft,
+    failure::Refuses,
     store::{StoreError, Value},
 };
 
@@ -34,31 +35,9 @@ pub struct Checks {
 }
 
 /// Why an event was not folded.
-#[derive(Debug)]
-pub enum Failure {
-    /// It may not be stored.
-    Refused(Refusal),
-    /// The rows could not be read.
-    Store(StoreError),
-}
+pub type Failure = crate::Failure<Refusal>;
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::Refused(refusal)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Store(error)
-    }
-}
-
-impl From<EventError> for Failure {
-    fn from(error: EventError) -> Failure {
-        Failure::Refused(Refusal::Malformed(error))
-    }
-}
+impl Refuses for Refusal {}
 
 impl Resources {
     pub(super) fn change(

@@ -8,8 +8,8 @@ use crate::schema::SchemaError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is no commit.
-    #[error("{0}")]
-    Malformed(EventError),
+    #[error(transparent)]
+    Malformed(#[from] EventError),
     /// It patches a resource that does not exist.
     #[error("{resource} does not exist, so there is nothing to patch; send resource_data first")]
     NothingToPatch {

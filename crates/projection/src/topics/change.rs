@@ -2,37 +2,15 @@
 
 use std::sync::Arc;
 
-use annal_event::{Event, EventError, Position, TopicEvent};
+use annal_event::{Event, Position, TopicEvent};
 
 use super::{Counter, MARK_EVERY, Mark, Refusal, TOPICS_MAX, Topic, Topics, key, row};
-use crate::{draft::Draft, schema::SchemaError, store::StoreError};
+use crate::{draft::Draft, failure::Refuses, schema::SchemaError, store::StoreError};
 
 /// Why an event was not folded.
-#[derive(Debug)]
-pub enum Failure {
-    /// It may not be stored.
-    Refused(Refusal),
-    /// The rows could not be read.
-    Store(StoreError),
-}
+pub type Failure = crate::Failure<Refusal>;
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::Refused(refusal)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Store(error)
-    }
-}
-
-impl From<EventError> for Failure {
-    fn from(error: EventError) -> Failure {
-        Failure::Refused(Refusal::Malformed(error))
-    }
-}
+impl Refuses for Refusal {}
 
 /// What an event is to topics.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use crate::schema::SchemaError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is not what it says.
-    #[error("{0}")]
-    Malformed(EventError),
+    #[error(transparent)]
+    Malformed(#[from] EventError),
     /// Nobody has created the topic.
     #[error("there is no topic {topic}; POST /topics first")]
     UnknownTopic {
