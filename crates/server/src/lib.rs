@@ -46,6 +46,7 @@ mod service;
 mod shared;
 mod spool;
 mod stream;
+mod together;
 mod topics;
 mod webhook;
 mod wire;

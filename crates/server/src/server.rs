@@ -28,6 +28,7 @@ use crate::{
     reply::{BodyError, Reply},
     service,
     shared::Shared,
+    together::UnderWay,
     webhook::dispatch,
     wire::Wire,
 };
@@ -324,6 +325,8 @@ where
     B::Error: Into<BodyError>,
 {
     let shared = &connection.shared;
+    let under_way = UnderWay::default();
+    let counted = |request| under_way.count(answer(request));
     let served = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
@@ -332,11 +335,11 @@ where
         .max_send_buf_size(H2_SEND_BYTES_MAX)
         .max_header_list_size(shared.options.header_bytes_max as u32)
         .keep_alive_interval(H2_PING_EVERY)
-        .serve_connection(wire, service_fn(answer));
+        .serve_connection(wire, service_fn(counted));
     let mut served = pin!(served);
     let mut told = connection.told.clone();
     tokio::select! {
-        done = served.as_mut() => return done,
+        done = under_way.leave_together(served.as_mut()) => return done,
         _ = told.wait_for(|phase| *phase != Phase::Serving) => {}
     }
     served.as_mut().graceful_shutdown();
