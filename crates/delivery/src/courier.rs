@@ -365,13 +365,25 @@ impl Courier {
         self.failures = 0;
         if self.probe_at.take().is_some() {
             // What waited for the endpoint to come back need not wait for its turn.
-            for (_, key) in std::mem::take(&mut self.waiting) {
-                if let Some(held) = self.parcels.get_mut(&key) {
-                    held.state = State::Waiting(now);
-                    self.waiting.insert((now, key));
-                }
+            self.wait_no_longer(now);
+        }
+    }
+
+    fn wait_no_longer(&mut self, now: i64) {
+        for (_, key) in std::mem::take(&mut self.waiting) {
+            if let Some(held) = self.parcels.get_mut(&key) {
+                held.state = State::Waiting(now);
+                self.waiting.insert((now, key));
             }
         }
+    }
+
+    /// Somebody says that the endpoint is well: nothing waits any longer, whatever it asked for.
+    pub fn go_on(&mut self, now: i64) {
+        self.failures = 0;
+        self.probe_at = None;
+        self.hold_until = i64::MIN;
+        self.wait_no_longer(now);
     }
 
     /// A parcel has not arrived. `retry_after_ms` is what the endpoint asked for; nothing at all is

@@ -1,5 +1,6 @@
 //! What an append changes besides the log: what a deletion hides, what commits make of resources,
-//! which schemas and topics come into force, which numbers events get in their topics. Worked out while it is decided, staged with it, taken back with it.
+//! which schemas and topics come into force, which numbers events get in their topics. Worked out
+//! while it is decided, staged with it, taken back with it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use annal_projection::{
     index::Order,
     resources::{self, Place, SchemaChange},
     store::Change,
-    topics::{self, Judged, TopicChange},
+    topics::{self, Judged, TopicChange, number_of},
 };
 
 use crate::{
@@ -88,6 +89,10 @@ pub(crate) fn work_out(
                     let topic = event.topic().unwrap_or_default();
                     if append.events.unnamed().binary_search(&(index as u32)).is_ok() {
                         effects.ids.push(format!("{topic}-{number}"));
+                    } else if number_of(topic, &event.id).is_some_and(|other| other != number) {
+                        let (topic, id) = (topic.to_owned(), event.id.to_string());
+                        let refusal = topics::Refusal::OtherNumber { topic, id, number };
+                        return Err(refused_by_topic(refusal.into(), index));
                     }
                 }
                 Judged::Changes(change) => {

@@ -61,6 +61,6 @@ pub use resource::{Past, ResourceAt, ResourceChange, ResourceHistory, ResourcesA
 pub use seams::{Clock, Random, SystemClock, SystemRandom};
 pub use search::{AskError, SearchState, SearchStatus, SearchWait, Searcher, data_text};
 pub use stats::{COMMIT_BUCKETS_US, Stats, StatsSnapshot};
-pub use topic::TopicRead;
+pub use topic::{Called, TopicRead};
 pub use upkeep::Upkeep;
 pub use writer::{Progress, Writer};

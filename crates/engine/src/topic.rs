@@ -5,7 +5,7 @@ use std::sync::Arc;
 use annal_event::{Identity, Position, Query, Selector, Timestamp};
 use annal_projection::{
     index::Order,
-    topics::{Counter, Mark, Topic},
+    topics::{Counter, Mark, Topic, number_of},
 };
 
 use crate::read::{Page, ReadError, ReadSpec, View, decode};
@@ -28,6 +28,17 @@ pub struct TopicRead {
     pub bytes_max: usize,
 }
 
+/// Which event of a topic an id means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// None.
+    Nobody,
+    /// The one at this position.
+    One(Position),
+    /// Producers with different sources chose the same id.
+    Several,
+}
+
 impl View {
     /// A topic, and how far it has come.
     pub fn topic(&self, name: &str) -> Result<Option<(Arc<Topic>, Counter)>, ReadError> {
@@ -37,16 +48,16 @@ impl View {
         Ok(Some((topic, counter)))
     }
 
-    /// Where the event of a topic stands that is called so: by its id, or by the topic's name and
-    /// its number. Number 0 stands before them all.
-    pub fn topic_position(&self, topic: &str, id: &str) -> Result<Option<Position>, ReadError> {
+    /// Which event of a topic is called so: by its id, or by the topic's name and its number. Number 0
+    /// stands before them all.
+    pub fn topic_event(&self, topic: &str, id: &str) -> Result<Called, ReadError> {
         let head = self.head();
         let mut positions = Vec::new();
         self.index().identities_in(&Identity::of_id(id), &mut positions)?;
         positions.retain(|position| *position <= head);
         positions.sort_unstable();
-        // The id that the topic gave counts before one that a producer has chosen.
-        let (own, mut first) = (format!("/topics/{topic}"), None);
+        // The id that the topic gave counts before those that producers have chosen.
+        let (own, mut called) = (format!("/topics/{topic}"), Called::Nobody);
         for position in positions {
             let Some(stored) = self.stored(position)? else { continue };
             let event = decode(&stored)?;
@@ -54,18 +65,15 @@ impl View {
                 continue;
             }
             if event.source == own {
-                return Ok(Some(position));
+                return Ok(Called::One(position));
             }
-            first = first.or(Some(position));
+            called = if called == Called::Nobody { Called::One(position) } else { Called::Several };
         }
-        if first.is_some() {
-            return Ok(first);
+        if called != Called::Nobody {
+            return Ok(called);
         }
-        let number = id.strip_prefix(topic).and_then(|rest| rest.strip_prefix('-'));
-        match number.filter(|digits| is_number(digits)).and_then(|digits| digits.parse().ok()) {
-            Some(number) => self.topic_numbered(topic, number, head),
-            None => Ok(None),
-        }
+        let Some(number) = number_of(topic, id) else { return Ok(Called::Nobody) };
+        Ok(self.topic_numbered(topic, number, head)?.map_or(Called::Nobody, Called::One))
     }
 
     /// Where the event of this number stands; `None` if the topic has not come so far.
@@ -180,9 +188,4 @@ impl View {
 /// The events of a topic.
 fn of(topic: &str) -> Query {
     Query::one(Selector { topics: vec![topic.to_owned()], ..Selector::default() })
-}
-
-/// Digits as the store writes them.
-fn is_number(text: &str) -> bool {
-    text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()))
 }

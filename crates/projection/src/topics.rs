@@ -31,7 +31,7 @@ use crate::{
     versions::Versions,
 };
 
-pub use change::{Failure, Judged, TopicChange};
+pub use change::{Failure, Judged, TopicChange, number_of};
 pub use refusal::Refusal;
 pub use row::{Counter, Mark};
 pub use topic::{REALTIME, Topic};

@@ -78,7 +78,7 @@ async fn one(
         Route::ConsumerResume => act::resume(shared, engine, consumer).await,
         Route::ConsumerSeek => act::seek(shared, engine, consumer, body).await,
         Route::ConsumerTest => act::test(shared, engine, &consumer).await,
-        Route::SecretRotate => act::rotate(engine, &consumer).await,
+        Route::SecretRotate => act::rotate(engine, &consumer, body).await,
         Route::Redrive => letters::redrive(engine, &consumer, body).await,
         _ => show::one(shared, engine, consumer).await,
     }

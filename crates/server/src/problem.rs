@@ -152,6 +152,8 @@ codes! {
     TooManyClients = "too-many-clients", 429, "There are too many clients";
     /// More consumers than there may be.
     TooManyConsumers = "too-many-consumers", 429, "There are too many consumers";
+    /// A consumer's secret was rotated so often that too many sign along.
+    TooManySecrets = "too-many-secrets", 429, "Too many of the consumer's secrets sign";
     /// More checkpoints than there is room for.
     TooManyCheckpoints = "too-many-checkpoints", 429, "There are too many checkpoints";
     /// The headers are larger than they may be.

@@ -110,6 +110,13 @@ impl Topics {
     }
 }
 
+/// The number that an id of the form `<topic>-<number>` says.
+pub fn number_of(topic: &str, id: &str) -> Option<u64> {
+    let digits = id.strip_prefix(topic)?.strip_prefix('-')?;
+    let is_number = digits == "0" || !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| is_number)
+}
+
 /// Gives an event of a topic its number.
 fn count(
     draft: &mut Draft,

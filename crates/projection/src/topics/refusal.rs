@@ -32,6 +32,20 @@ pub enum Refusal {
         /// Types that it lists; the first few.
         types: Vec<String>,
     },
+    /// Its own id is that of another number of the topic.
+    #[error(
+        "{id} is the id of event {} of the topic {topic}, and this is event {number}; give it \
+         another id, or publish it without one",
+        id.trim_start_matches(topic.as_str()).trim_start_matches('-')
+    )]
+    OtherNumber {
+        /// The topic.
+        topic: String,
+        /// The id.
+        id: String,
+        /// The number that the event would have.
+        number: u64,
+    },
     /// The payload would break its schema.
     #[error("the payload breaks the schema that the topic {topic} has for {ty}")]
     Payload {

@@ -254,6 +254,9 @@ fn by_topic(refusal: TopicRefusal) -> Problem {
         TopicRefusal::UnknownTopic { topic } => {
             problem(Code::TopicNotFound).with_text("topic", &topic)
         }
+        TopicRefusal::OtherNumber { topic, id, .. } => {
+            problem(Code::IdentityConflict).with_text("topic", &topic).with_text("id", &id)
+        }
         TopicRefusal::Exists { topic } => problem(Code::TopicExists).with_text("topic", &topic),
         TopicRefusal::UnlistedType { topic, ty, types } => {
             let error = SchemaError {

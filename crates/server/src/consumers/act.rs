@@ -16,7 +16,7 @@ use crate::{
     problem::{Code, Problem},
     reply::{self, Reply},
     shared::Shared,
-    webhook::{body, callback::Callback, carrier, keys::Keys, sender::Outgoing, sign::Secret},
+    webhook::{body, callback::Callback, carrier, keys::Keys, sender::Outgoing},
 };
 
 pub(super) async fn pause(
@@ -31,17 +31,16 @@ pub(super) async fn pause(
     show::one(shared, engine, find(engine, &id)?).await
 }
 
-/// Also one that is disabled. It must be able to sign.
+/// Also one that is disabled. It must be able to sign. One that is active waits no longer for what its
+/// endpoint has asked for, nor for a retry.
 pub(super) async fn resume(
     shared: &Arc<Shared>,
     engine: &Engine,
     consumer: Consumer,
 ) -> Result<Response<Reply>, Problem> {
     let id = consumer.spec.id.clone();
-    if consumer.state != ConsumerState::Active {
-        keys(engine, &id)?;
-        append(engine, ConsumerEvent::Resumed { id: id.clone() }).await?;
-    }
+    keys(engine, &id)?;
+    append(engine, ConsumerEvent::Resumed { id: id.clone() }).await?;
     show::one(shared, engine, find(engine, &id)?).await
 }
 
@@ -63,17 +62,22 @@ pub(super) async fn seek(
     show::one(shared, engine, find(engine, &id)?).await
 }
 
-/// `{"secret"}`, which from now on signs first; those before it sign along for a day.
+/// `{"secret"?}` → `{"secret"}`, which from now on signs first; those before it sign along for a day.
 pub(super) async fn rotate(
     engine: &Engine,
     consumer: &Consumer,
+    body: &str,
 ) -> Result<Response<Reply>, Problem> {
     let id = &consumer.spec.id;
-    let secret = Secret::new(|| engine.random());
+    let json = parse(body)?;
+    let mut members = Members::of(&json, "")?;
+    let secret = register::secret(engine, &mut members)?;
+    members.finish()?;
     let shown = secret.text();
     let keys = match Keys::load(engine.registers(), id) {
         Some(mut keys) => {
-            keys.rotate(secret, engine.now().micros() / 1_000);
+            let now_ms = engine.now().micros() / 1_000;
+            keys.rotate(secret, now_ms).map_err(too_many_secrets)?;
             keys
         }
         // They were lost; so are the values of its headers.
@@ -85,6 +89,12 @@ pub(super) async fn rotate(
     push_string(&mut out, &shown);
     out.push(b'}');
     Ok(reply::json(StatusCode::OK, out))
+}
+
+fn too_many_secrets(wait_ms: u64) -> Problem {
+    let detail = "secrets that were rotated out sign along for a day, and no more may sign; rotate \
+                  again when the first of them has ended";
+    Problem::new(Code::TooManySecrets, detail).retry_after(wait_ms.div_ceil(1_000) as u32)
 }
 
 fn keys(engine: &Engine, id: &str) -> Result<Keys, Problem> {

@@ -1,6 +1,6 @@
 //! Registering consumers: reading what is asked for, judging the callback, making the secret.
 
-use annal_engine::{Engine, ReadError, View};
+use annal_engine::{Called, Engine, View};
 use annal_event::{
     ConsumerEvent, ConsumerSpec, Format, Ordering, Position, Retry, Timestamp, TopicStart,
     json::{Json, Object, parse_filter},
@@ -19,6 +19,7 @@ use crate::{
     read::{failed, off_the_reactor},
     reply::{self, Reply},
     shared::Shared,
+    topics::events::not_one,
     webhook::{
         USER_AGENT,
         callback::Callback,
@@ -135,14 +136,7 @@ pub(super) async fn durable(
     };
     let ordering = members.word("ordering", &Ordering::NAMES[..2])?.unwrap_or_default();
     let retry = retry(&mut members)?;
-    let secret = match members.text("secret")? {
-        Some(text) => Secret::parse(&text).ok_or_else(|| {
-            let detail = "a secret is `whsec_` and the base64 of 24 to 64 random bytes; leave it \
-                          out to get one";
-            wrong("/secret", detail)
-        })?,
-        None => Secret::new(|| engine.random()),
-    };
+    let secret = secret(engine, &mut members)?;
     let headers = headers(&mut members)?;
     let validate = members.word("validate", &VALIDATE)?.unwrap_or_default();
     members.finish()?;
@@ -290,6 +284,16 @@ async fn validated(
     Err(Problem::new(Code::CallbackNotValidated, detail).with_text("pointer", "/callback"))
 }
 
+/// The secret that is given, or a new one.
+pub(super) fn secret(engine: &Engine, members: &mut Members<'_, '_>) -> Result<Secret, Problem> {
+    let Some(text) = members.text("secret")? else { return Ok(Secret::new(|| engine.random())) };
+    Secret::parse(&text).ok_or_else(|| {
+        let detail = "a secret is `whsec_` and the base64 of 24 to 64 random bytes; leave it out to \
+                      get one";
+        wrong("/secret", detail)
+    })
+}
+
 async fn topics(
     engine: &Engine,
     members: &mut Members<'_, '_>,
@@ -339,22 +343,12 @@ fn read_topics(object: &Object<'_>) -> Result<Vec<(String, Option<String>)>, Pro
     object.iter().map(one).collect()
 }
 
-/// The position of a topic's event, by its id: `<topic>-<n>` of source `/topics/<topic>`, or, where
-/// a producer has named it, any event of that topic.
 fn after_event(view: &View, topic: &str, id: &str) -> Result<Position, Problem> {
-    let read = |error: ReadError| failed(&error);
-    let own = view.find(id, Some(&format!("/topics/{topic}")), false).map_err(read)?;
-    if let Some(stored) = own.events.first() {
-        return Ok(stored.position());
+    match view.topic_event(topic, id).map_err(|error| failed(&error))? {
+        Called::One(position) => Ok(position),
+        called => Err(not_one(topic, id, called, Code::InvalidConsumer)
+            .with_text("pointer", &format!("/topics/{topic}"))),
     }
-    for stored in view.find(id, None, false).map_err(read)?.events {
-        if stored.event().is_ok_and(|event| event.topic() == Some(topic)) {
-            return Ok(stored.position());
-        }
-    }
-    let detail =
-        format!("topic {topic} has no event {id} to go on after; null begins at the first");
-    Err(Problem::new(Code::EventNotFound, detail).with_text("pointer", &format!("/topics/{topic}")))
 }
 
 fn begin(topics: &[TopicStart]) -> Position {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use annal_engine::{Engine, Page, ReadError, TopicRead};
+use annal_engine::{Called, Engine, Page, ReadError, TopicRead};
 use annal_event::{Position, Timestamp};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
@@ -43,9 +43,11 @@ pub(crate) async fn read(
     let encoding = negotiate::encoding(&head.headers);
     let page = off_the_reactor(move || {
         if let Some(id) = since_event {
-            match view.topic_position(&topic.name, &id)? {
-                Some(position) => asked.after = asked.after.max(position),
-                None => return Ok(Err(no_such_event(&topic.name, &id))),
+            match view.topic_event(&topic.name, &id)? {
+                Called::One(position) => asked.after = asked.after.max(position),
+                called => {
+                    return Ok(Err(not_one(&topic.name, &id, called, Code::InvalidParameter)));
+                }
             }
         }
         let page = view.topic_events(&topic, &asked, now)?;
@@ -76,10 +78,23 @@ fn day(date: &str) -> Result<(Timestamp, Timestamp), Problem> {
     Ok((first, last))
 }
 
-fn no_such_event(topic: &str, id: &str) -> Problem {
-    let detail =
-        format!("the topic {topic} has no event {id}; leave `sinceEventId` out to read all");
-    Problem::new(Code::EventNotFound, detail).with_text("topic", topic)
+/// An id does not say after which event of a topic to go on. `wrong`: what several are refused as.
+pub(crate) fn not_one(topic: &str, id: &str, called: Called, wrong: Code) -> Problem {
+    let (code, detail) = match called {
+        Called::Several => {
+            let detail = format!(
+                "several events of the topic {topic} have the id {id}, of different sources; go on \
+                 after `{topic}-<n>`, where n counts the topic's events from 1, or follow `Link`"
+            );
+            (wrong, detail)
+        }
+        _ => {
+            let detail =
+                format!("the topic {topic} has no event {id} to go on after; leave it out for all");
+            (Code::EventNotFound, detail)
+        }
+    };
+    Problem::new(code, detail).with_text("topic", topic)
 }
 
 /// `[{"id","timestamp","type","payload"}]`

@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use super::{
-    Status, USER_AGENT, body, callback::Callback, interest, keys::Keys, note, outcome::Outcome,
-    sender::Outgoing, sign,
+    Status, USER_AGENT, body, callback::Callback, dispatch::Rung, interest, keys::Keys, note,
+    outcome::Outcome, sender::Outgoing, sign,
 };
 use crate::{
     shared::Shared,
@@ -51,8 +51,9 @@ enum End {
 
 /// Carries until the consumer is removed or the server stops. `changed` rings when there is an event
 /// about it.
-pub(super) async fn carry(shared: Arc<Shared>, id: String, mut changed: watch::Receiver<u64>) {
+pub(super) async fn carry(shared: Arc<Shared>, id: String, mut changed: watch::Receiver<Rung>) {
     let Some(engine) = shared.slot.get().cloned() else { return };
+    let mut resumed = changed.borrow().resumed;
     let status = shared.webhooks.begin(&id);
     while !shared.is_stopping() {
         changed.mark_unchanged();
@@ -72,7 +73,7 @@ pub(super) async fn carry(shared: Arc<Shared>, id: String, mut changed: watch::R
         }
         let carrier = Carrier::new(&shared, &engine, &consumer, &status);
         let end = match carrier {
-            Ok(carrier) => Box::pin(carrier.run(&mut changed)).await,
+            Ok(carrier) => Box::pin(carrier.run(&mut changed, &mut resumed)).await,
             Err(reason) => {
                 tracing::warn!(consumer = id, reason, "a consumer is disabled");
                 let disabled = ConsumerEvent::Disabled { id: id.clone(), reason };
@@ -101,7 +102,7 @@ fn rest(engine: &Engine, consumer: &Consumer, status: &Mutex<Status>) {
     status.next_attempt = None;
 }
 
-async fn wait(shared: &Shared, changed: &mut watch::Receiver<u64>) {
+async fn wait(shared: &Shared, changed: &mut watch::Receiver<Rung>) {
     let stopped = shared.stopped.notified();
     if shared.is_stopping() {
         return;
@@ -194,7 +195,8 @@ impl<'c> Carrier<'c> {
         self.engine.now().micros() / 1_000
     }
 
-    async fn run(mut self, changed: &mut watch::Receiver<u64>) -> End {
+    /// `resumed`: how often the consumer was told to go on, as far as that has been obeyed.
+    async fn run(mut self, changed: &mut watch::Receiver<Rung>, resumed: &mut u64) -> End {
         let (engine, shared) = (self.engine, Arc::clone(self.shared));
         let begin = self.courier.looked();
         let interest = self.interest.clone();
@@ -204,6 +206,10 @@ impl<'c> Carrier<'c> {
         }
         let mut closing = None;
         loop {
+            let told = changed.borrow().resumed;
+            if std::mem::replace(resumed, told) != told {
+                self.courier.go_on(self.now_ms());
+            }
             if closing.is_none()
                 && let Err(end) = self.send_what_may_go()
             {

@@ -58,11 +58,18 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     while dispatcher.tasks.join_next().await.is_some() {}
 }
 
+/// Rings when there is an event about a consumer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rung {
+    /// How many said that it goes on.
+    pub(super) resumed: u64,
+}
+
 struct Dispatcher {
     shared: Arc<Shared>,
     engine: Engine,
-    /// By id: rings when there is an event about it.
-    carriers: HashMap<String, watch::Sender<u64>>,
+    /// By id.
+    carriers: HashMap<String, watch::Sender<Rung>>,
     tasks: JoinSet<()>,
     /// The consumer of each task.
     names: HashMap<Id, String>,
@@ -97,7 +104,8 @@ impl Dispatcher {
                         for stored in events {
                             let event = stored.event()?;
                             if let Some(about) = ConsumerEvent::of(&event)? {
-                                self.ring(about.id());
+                                let resumes = matches!(about, ConsumerEvent::Resumed { .. });
+                                self.ring(about.id(), resumes);
                             }
                         }
                     }
@@ -115,18 +123,18 @@ impl Dispatcher {
         let head = self.engine.head();
         let consumers = self.engine.view().consumers().list(head, usize::MAX)?;
         for consumer in consumers {
-            self.ring(&consumer.spec.id);
+            self.ring(&consumer.spec.id, false);
         }
         Ok(())
     }
 
     /// There is, or may be, something new about a consumer.
-    fn ring(&mut self, id: &str) {
+    fn ring(&mut self, id: &str, resumes: bool) {
         if let Some(carrier) = self.carriers.get(id) {
-            carrier.send_modify(|rings| *rings += 1);
+            carrier.send_modify(|rung| rung.resumed += u64::from(resumes));
             return;
         }
-        let (sender, changed) = watch::channel(0);
+        let (sender, changed) = watch::channel(Rung::default());
         self.carriers.insert(id.to_owned(), sender);
         let task =
             self.tasks.spawn(carrier::carry(Arc::clone(&self.shared), id.to_owned(), changed));
@@ -153,7 +161,7 @@ impl Dispatcher {
                     }
                 }
             }
-            Ok(Some(_)) | Err(_) if !self.shared.is_stopping() => self.ring(&id),
+            Ok(Some(_)) | Err(_) if !self.shared.is_stopping() => self.ring(&id, false),
             Ok(Some(_)) | Err(_) => {}
         }
     }

@@ -9,8 +9,8 @@ use super::sign::Secret;
 /// How long a secret that was rotated out signs along.
 const OLD_SECRET_MS: i64 = 24 * 3_600 * 1_000;
 
-/// Secrets kept at a time.
-const SECRETS_MAX: usize = 4;
+/// Secrets that sign at a time.
+const SECRETS_MAX: usize = 8;
 
 /// The secrets of a consumer.
 #[derive(Debug)]
@@ -47,14 +47,19 @@ impl Keys {
         engine.registers().sync()
     }
 
-    /// Signs with another secret from now on, and for a day with those before it too.
-    pub(crate) fn rotate(&mut self, secret: Secret, now_ms: i64) {
+    /// Signs with another secret from now on, and for a day with those before it too. Where too many
+    /// would sign, says in how many milliseconds one of them ends.
+    pub(crate) fn rotate(&mut self, secret: Secret, now_ms: i64) -> Result<(), u64> {
+        self.secrets.retain(|(_, until)| until.is_none_or(|until| until > now_ms));
+        if self.secrets.len() >= SECRETS_MAX {
+            let first = self.secrets.iter().filter_map(|(_, until)| *until).min();
+            return Err(first.unwrap_or(now_ms).abs_diff(now_ms));
+        }
         for (_, until) in &mut self.secrets {
             until.get_or_insert(now_ms + OLD_SECRET_MS);
         }
-        self.secrets.retain(|(_, until)| until.is_none_or(|until| until > now_ms));
         self.secrets.insert(0, (secret, None));
-        self.secrets.truncate(SECRETS_MAX);
+        Ok(())
     }
 
     /// Those that sign now.
@@ -72,15 +77,18 @@ mod tests {
     fn a_rotated_secret_signs_along_for_a_day() {
         let secret = |n: u64| Secret::new(move || n);
         let mut keys = Keys::new(secret(1), Vec::new());
-        keys.rotate(secret(2), 1_000);
+        keys.rotate(secret(2), 1_000).expect("room");
         let signing = |keys: &Keys, now| keys.signing(now).cloned().collect::<Vec<_>>();
         assert_eq!(signing(&keys, 1_000), [secret(2), secret(1)]);
         assert_eq!(signing(&keys, 999 + OLD_SECRET_MS), [secret(2), secret(1)]);
         assert_eq!(signing(&keys, 1_000 + OLD_SECRET_MS), [secret(2)]);
-        for n in 3..20 {
-            keys.rotate(secret(n), 2_000);
+        for n in 3..=SECRETS_MAX as u64 {
+            keys.rotate(secret(n), 2_000).expect("room");
         }
-        assert_eq!(keys.secrets.len(), SECRETS_MAX);
-        assert_eq!(keys.signing(2_000).next(), Some(&secret(19)));
+        assert_eq!(keys.rotate(secret(9), 3_000), Err(OLD_SECRET_MS as u64 - 2_000));
+        assert_eq!(keys.signing(3_000).count(), SECRETS_MAX, "all that were promised sign");
+        assert_eq!(keys.signing(3_000).last(), Some(&secret(1)));
+        keys.rotate(secret(9), 1_000 + OLD_SECRET_MS).expect("the first has ended");
+        assert_eq!(keys.signing(1_000 + OLD_SECRET_MS).next(), Some(&secret(9)));
     }
 }

@@ -63,8 +63,9 @@ impl Outcome {
 /// `Retry-After`: seconds, or a date (RFC 9110 §10.2.3).
 fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<u64> {
     let text = value.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(seconds.saturating_mul(1_000));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // One that is too large to be a number is long all the same.
+        return Some(text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     let wait = date.duration_since(now).ok()?;
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(read("Sun, 09 Sep 2001 01:46:50 GMT"), Some(10_000));
         assert_eq!(read("Sun, 09 Sep 2001 01:46:30 GMT"), None, "it is over");
         assert_eq!(read("soon"), None);
-        assert_eq!(read("99999999999999999999"), None);
+        assert_eq!(read("99999999999999999999"), Some(u64::MAX));
+        assert_eq!(read(""), None);
     }
 }

@@ -319,6 +319,38 @@ fn reading_goes_on_after_an_event() {
 }
 
 #[test]
+fn an_id_means_one_event_of_a_topic() {
+    let served = with_users();
+    let own = |id: &str, source: &str| {
+        let event = format!(
+            r#"{{"id":"{id}","source":"{source}","type":"user.deleted","topic":"user-events"}}"#
+        );
+        post(&served, "application/json", &event)
+    };
+    // The id of another number would be given to that one later.
+    for id in ["user-events-0", "user-events-2", "user-events-18446744073709551615"] {
+        let refused = own(id, "/s");
+        assert_eq!((refused.status, refused.code().as_str()), (409, "identity-conflict"), "{id}");
+    }
+    assert_eq!(own("user-events-1", "/s").status, 201, "its number");
+    assert_eq!(own("user-events-1", "/s").status, 200, "once more");
+    assert_eq!(own("user-events-02", "/s").status, 201, "no number");
+    publish(&served, "user-events", "user.deleted", &["3"]);
+    assert_eq!((own("x", "/a").status, own("x", "/b").status), (201, 201));
+    let after = |id: &str| read(&served, &format!("?limit=1&sinceEventId={id}"));
+    assert_eq!(ids(&after("user-events-1")), ["user-events-02"]);
+    assert_eq!(ids(&after("user-events-3")), ["x"]);
+    let several = after("x");
+    assert_eq!((several.status, several.code().as_str()), (400, "invalid-parameter"));
+    assert_eq!(ids(&after("user-events-4")), ["x"], "by its number");
+    assert!(ids(&after("user-events-5")).is_empty());
+    let consumer = r#"{"callback":"http://127.0.0.1:9/","topics":{"user-events":"x"}}"#;
+    let refused = served
+        .send(&format!("POST /consumers/register\ncontent-type: application/json\n\n{consumer}"));
+    assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-consumer"));
+}
+
+#[test]
 fn a_change_must_suit_what_is_stored() {
     let served = with_users();
     publish(&served, "user-events", "user.deleted", &["1", "\"two\""]);

@@ -1,7 +1,7 @@
 //! What arrives, when, how often, and in which order.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -201,6 +201,30 @@ fn retry_after_is_obeyed() {
     for later in &arrived[1..] {
         assert!(later.at - first >= Duration::from_millis(990), "{:?}", later.at - first);
     }
+}
+
+#[test]
+fn who_is_told_to_go_on_waits_no_longer() {
+    let served = served();
+    let sink = Sink::that(|n, _| match n {
+        0 => Some((429, "retry-after: 99999999999999999999\r\n".to_owned())),
+        _ => status(200),
+    });
+    let (id, _) = durable(&served, &sink.url(), FAST);
+    append(&served, "e1", "a", "");
+    sink.wait_for(1);
+    let waits = |yes: bool| {
+        until("it to say so", || consumer(&served, &id)["next_attempt"].is_string() == yes);
+    };
+    waits(true);
+    append(&served, "e2", "b", "");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(sink.arrived().len(), 1, "the endpoint wants nothing for long");
+    assert_eq!(post(&served, &format!("/consumers/{id}/resume"), "").status, 200);
+    let arrived = sink.wait_for(3);
+    let ids: BTreeSet<_> = arrived[1..].iter().flat_map(|arrived| arrived.ids()).collect();
+    assert_eq!(ids.into_iter().collect::<Vec<_>>(), ["e1", "e2"]);
+    waits(false);
 }
 
 #[test]

@@ -71,10 +71,15 @@ fn nobody_is_told_a_secret_twice() {
     let rotated = post(&served, &format!("/consumers/{id}/secret/rotate"), "").json();
     let new = rotated["secret"].as_str().expect("a secret").to_owned();
     assert!(new.starts_with("whsec_") && new != own);
-    until("both to sign", || {
+    let chosen = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let rotate = |body: &str| post(&served, &format!("/consumers/{id}/secret/rotate"), body);
+    assert_eq!(rotate("{\"secrets\":1}").code(), "invalid-consumer");
+    assert_eq!(rotate("{\"secret\":\"whsec_QUJD\"}").code(), "invalid-consumer", "short");
+    assert_eq!(rotate(&format!("{{\"secret\":\"{chosen}\"}}")).json()["secret"], chosen);
+    until("all to sign", || {
         append(&served, &format!("e{}", served.engine().head()), "s", "");
         let last = sink.arrived().pop().expect("one");
-        last.header("webhook-signature").split(' ').count() == 2
+        last.header("webhook-signature").split(' ').count() == 3
     });
     for path in [
         "/consumers".to_owned(),
@@ -91,6 +96,12 @@ fn nobody_is_told_a_secret_twice() {
     assert_eq!(consumer(&served, &id)["headers"], serde_json::json!(["authorization"]));
     let names: Vec<_> = noted(&served, "annal.consumer.secret.rotated");
     assert_eq!(names[0], serde_json::json!({"consumerId": id}));
+    // What was promised to sign for a day does.
+    let refused = std::iter::repeat_with(|| rotate("")).take(8).find(|answer| answer.status != 200);
+    let refused = refused.expect("there is an end to it");
+    assert_eq!((refused.status, refused.code()), (429, "too-many-secrets".to_owned()));
+    let wait = refused.header("retry-after").and_then(|text| text.parse::<u64>().ok());
+    assert!(wait.is_some_and(|wait| (86_000..=86_400).contains(&wait)), "{wait:?}");
 }
 
 #[test]
