@@ -13,15 +13,16 @@ use annal_event::{
 use annal_projection::{
     consumers::Consumers,
     draft::Draft,
-    index::{IndexError, Opened, Order},
+    index::{Index, IndexError, Opened, Order},
     resources::{Place, Resources, Rules},
     store::{self, Store, StoreError},
     topics::Topics,
 };
+use annal_storage::Storage;
 
 use crate::{
     effects,
-    engine::OpenError,
+    engine::{INDEX_DIR, OpenError, STORE_PATH},
     read::{ReadError, View},
     registers::Registers,
 };
@@ -130,6 +131,12 @@ fn index(view: &View) -> Result<(), OpenError> {
     }
     progress.done();
     Ok(())
+}
+
+/// What was durable once, by what projections have on disk: a whole log comes at least so far.
+pub fn was_durable(storage: &Arc<dyn Storage>) -> Result<Position, OpenError> {
+    let rows = Store::checkpoint_in(Arc::clone(storage), STORE_PATH)?.unwrap_or(Position::ZERO);
+    Ok(rows.max(Index::written_in(storage, INDEX_DIR)?))
 }
 
 /// Only what is durable is ever written, so a projection cannot be ahead of a whole log.

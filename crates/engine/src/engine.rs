@@ -47,7 +47,10 @@ const REGISTERS_SYNC_EVERY: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_millis(20);
 
 /// Where the rows of projections are kept.
-const STORE_PATH: &str = "data.redb";
+pub(crate) const STORE_PATH: &str = "data.redb";
+
+/// The directory of the index.
+pub(crate) const INDEX_DIR: &str = "index";
 
 /// The versions of everything that keeps rows: another makes the store begin anew.
 fn store_format() -> Vec<u8> {
@@ -138,7 +141,7 @@ impl Core {
             options.log.clone(),
             Box::new(move || salts.next()),
         )?;
-        let index = Arc::new(Index::open(Arc::clone(&storage), "index", options.index)?);
+        let index = Arc::new(Index::open(Arc::clone(&storage), INDEX_DIR, options.index)?);
         let registers = Registers::open(Arc::clone(&storage))?;
         let store = Store::open(storage, STORE_PATH, &store_format(), options.store)?;
         let store = Arc::new(store);

@@ -52,6 +52,7 @@ pub use append::{
     Append, AppendError, Appended, Busy, FailedPrecondition, Holder, Outcome, Ticket,
 };
 pub use catalog::{Entries, Entry};
+pub use catch_up::was_durable;
 pub use committer::Committer;
 pub use engine::{Core, Engine, OpenError};
 pub use options::{Durability, EngineOptions};

@@ -53,6 +53,12 @@ pub enum Fault {
         /// Where the one before it ends, plus one.
         expected: Position,
     },
+    /// A segment that is not there, although one after it is.
+    #[error("it is missing, and the segment after it begins at position {next}; bring it back")]
+    Missing {
+        /// First position of the segment after it.
+        next: Position,
+    },
     /// The newest file of the log is gone: a sealed segment is never the last.
     #[error("the segment that follows is missing")]
     NewestMissing,

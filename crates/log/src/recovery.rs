@@ -94,22 +94,35 @@ fn open_spare(storage: &dyn Storage, dir: &str) -> Result<Option<Spare>, ReadErr
 /// All segments, in order, with their headers or footers checked, and that each follows the one
 /// before as far as that can be seen without reading frames.
 pub(crate) fn read_segments(storage: &dyn Storage, dir: &str) -> Result<Vec<Segment>, ReadError> {
+    let (segments, whole) = read_segments_before_damage(storage, dir)?;
+    whole.map(|()| segments)
+}
+
+/// The segments before the first thing that is not what it should be, and that.
+pub(crate) fn read_segments_before_damage(
+    storage: &dyn Storage,
+    dir: &str,
+) -> Result<(Vec<Segment>, Result<(), ReadError>), ReadError> {
     let mut segments: Vec<Segment> = Vec::new();
     let names = storage.list(dir).map_err(read_io(dir))?;
     for name in &names {
-        let segment = match kind_of(name) {
+        let read = match kind_of(name) {
             Some(FileKind::Log(first)) if is_sealed(&names, first) => continue,
-            Some(FileKind::Log(first)) => read_log_segment(storage, dir, first)?,
-            Some(FileKind::Sealed(first)) => {
-                let sealed = Sealed::open(storage, &sealed_path(dir, first), first)?;
-                Segment::sealed(dir, sealed.footer)
-            }
+            Some(FileKind::Log(first)) => read_log_segment(storage, dir, first),
+            Some(FileKind::Sealed(first)) => Sealed::open(storage, &sealed_path(dir, first), first)
+                .map(|sealed| Segment::sealed(dir, sealed.footer)),
             None => continue,
         };
-        follows(segments.last(), &segment)?;
-        segments.push(segment);
+        let read = read.and_then(|segment| {
+            follows(dir, segments.last(), &segment)?;
+            Ok(segment)
+        });
+        match read {
+            Ok(segment) => segments.push(segment),
+            Err(error) => return Ok((segments, Err(error))),
+        }
     }
-    match segments.last() {
+    let whole = match segments.last() {
         Some(Segment { store: Store::Sealed(footer), path, .. }) => Err(Damage {
             file: path.clone(),
             offset: footer.file_bytes,
@@ -117,17 +130,24 @@ pub(crate) fn read_segments(storage: &dyn Storage, dir: &str) -> Result<Vec<Segm
             fault: Fault::NewestMissing,
         }
         .into()),
-        _ => Ok(segments),
-    }
+        _ => Ok(()),
+    };
+    Ok((segments, whole))
 }
 
-fn follows(before: Option<&Segment>, segment: &Segment) -> Result<(), ReadError> {
-    let fault = match before.map(|before| &before.store) {
-        None if segment.first != Position::FIRST => Fault::Gap { expected: Position::FIRST },
-        Some(Store::Sealed(footer)) if segment.first != footer.last().next() => {
-            Fault::Gap { expected: footer.last().next() }
-        }
-        Some(Store::Sealed(footer)) if segment.chain_before() != footer.chain_after => Fault::Chain,
+fn follows(dir: &str, before: Option<&Segment>, segment: &Segment) -> Result<(), ReadError> {
+    let (expected, chain) = match before.map(|before| &before.store) {
+        None => (Position::FIRST, None),
+        Some(Store::Sealed(footer)) => (footer.last().next(), Some(footer.chain_after)),
+        Some(_) => return Ok(()),
+    };
+    if segment.first > expected {
+        let (file, fault) = (sealed_path(dir, expected), Fault::Missing { next: segment.first });
+        return Err(Damage { file, offset: 0, position: expected, fault }.into());
+    }
+    let fault = match chain {
+        _ if segment.first != expected => Fault::Gap { expected },
+        Some(chain) if segment.chain_before() != chain => Fault::Chain,
         _ => return Ok(()),
     };
     let (file, position) = (segment.path.clone(), segment.first);

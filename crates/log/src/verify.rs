@@ -9,7 +9,7 @@ use annal_storage::Storage;
 use crate::{
     Damage, Fault, FileHeader, LogFile, ReadError,
     error::read_io,
-    recovery::{find_end, read_segments},
+    recovery::{find_end, read_segments_before_damage},
     segment::{Segment, Store},
 };
 
@@ -60,11 +60,11 @@ pub fn verify(
     mut progress: impl FnMut(&VerifyReport),
 ) -> Result<VerifyReport, VerifyError> {
     let mut report = VerifyReport::default();
-    let done = read_segments(storage, dir).and_then(|segments| {
+    let done = read_segments_before_damage(storage, dir).and_then(|(segments, whole)| {
         for (index, segment) in segments.iter().enumerate() {
             verify_segment(storage, segment, segments.get(index + 1), &mut report, &mut progress)?;
         }
-        Ok(())
+        whole
     });
     match done {
         Ok(()) => Ok(report),

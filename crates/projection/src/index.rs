@@ -245,6 +245,12 @@ impl Index {
         Ok(Index { shared: Arc::new(shared), maintenance, opened })
     }
 
+    /// How far the runs in a directory have come; zero if there are none that can be used.
+    pub fn written_in(storage: &Arc<dyn Storage>, dir: &str) -> Result<Position, IndexError> {
+        let runs = manifest::read(storage, dir)?.unwrap_or_default();
+        Ok(runs.last().map_or(Position::ZERO, |run| run.first.plus(u64::from(run.count)).prev()))
+    }
+
     /// What was found on opening.
     pub fn opened(&self) -> &Opened {
         &self.opened

@@ -164,6 +164,15 @@ impl Store {
         Ok(Store { shared: Arc::new(shared), opened })
     }
 
+    /// How far the rows in a file have come, if it is there and can be read. Begins nothing anew.
+    pub fn checkpoint_in(
+        storage: Arc<dyn Storage>,
+        path: &str,
+    ) -> Result<Option<Position>, StoreError> {
+        let (path, format) = (path.to_owned(), Vec::new());
+        Site { storage, path, format, cache_bytes: 0 }.checkpoint()
+    }
+
     /// What was found on opening.
     pub fn opened(&self) -> &Opened {
         &self.opened

@@ -1,11 +1,13 @@
 //! `annal verify`: proves the whole log, or names the first place where it is not what was written.
 //!
-//! Changes nothing, and needs the directory to itself.
+//! A log that ends before what its projections have folded has lost its end, however whole the rest
+//! is. Changes nothing of the log, and needs the directory to itself.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
+use annal_engine::OpenError;
 use annal_log::{VerifyError, VerifyReport};
-use annal_storage::{DirLock, FileStorage};
+use annal_storage::{DirLock, FileStorage, Storage};
 use anyhow::{Context, bail};
 
 use crate::{cli::Setting, output::Progress, target};
@@ -22,6 +24,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     let _lock = DirLock::acquire(&dir)?;
     let report = verify(&dir)?;
     println!("{}", describe(&report));
+    let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(&dir)?);
+    let folded = annal_engine::was_durable(&storage)?;
+    if folded > report.head {
+        return Err(OpenError::LogIsShort { head: report.head, folded }.into());
+    }
     if report.torn_bytes > 0 {
         println!(
             "{} bytes at the end are no whole batch, as a write that a crash cut off leaves them; the \

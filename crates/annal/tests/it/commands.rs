@@ -232,6 +232,22 @@ fn verify_names_file_offset_and_position() {
 }
 
 #[test]
+fn verify_misses_the_end_of_a_log() {
+    let dir = tempfile::tempdir().unwrap();
+    succeed(dir.path(), &["import", "-"], sample(300).as_bytes());
+    succeed(dir.path(), &["verify"], b"");
+    let log = dir.path().join("log");
+    let file = fs::read_dir(&log).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(file).unwrap();
+    for command in [&["verify"][..], &["serve", "--port", "0"]] {
+        let output = run_in(dir.path(), command, b"");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("position 300 was durable"), "{command:?}: {said}");
+    }
+}
+
+#[test]
 fn repair_keeps_what_comes_before_the_cut() {
     let dir = tempfile::tempdir().unwrap();
     for n in 1..=5 {

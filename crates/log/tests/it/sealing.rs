@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use annal_event::Position;
+use annal_log::{Fault, VerifyError, verify};
 use annal_storage::{FaultStorage, FileStorage, Storage};
 
 use crate::support::{Rng, append, batch, events_of, open, options, read_all, settle};
@@ -109,4 +110,32 @@ fn large_batches_span_blocks_and_come_back_whole() {
         assert_eq!(read_all(&reader, max_bytes).expect("read"), events_of(&written));
     }
     annal_log::verify(&disk, "log", |_| {}).expect("the chain runs over whole batches");
+}
+
+#[test]
+fn a_segment_that_is_missing_is_named_and_what_comes_before_is_proven() {
+    let disk = FaultStorage::new(1);
+    let (mut writer, reader) = open(&disk).expect("open");
+    for n in 0..40 {
+        let next = batch(writer.head().0 + 1, n, &[200; 20], n as u64);
+        append(&mut writer, &next).expect("append");
+    }
+    settle(&reader);
+    drop((writer, reader));
+    let names = disk.list("log").expect("listed");
+    let sealed: Vec<_> = names.iter().filter(|name| name.ends_with(".seg")).collect();
+    let (missing, after) = (format!("log/{}", sealed[2]), Position(first_of(sealed[2])));
+    disk.remove(&missing).expect("removed");
+    let Err(VerifyError::Damaged { damage, whole }) = verify(&disk, "log", |_| {}) else {
+        panic!("it is not whole")
+    };
+    assert_eq!((&damage.file, damage.position), (&missing, after));
+    assert_eq!(damage.fault, Fault::Missing { next: Position(first_of(sealed[3])) });
+    assert_eq!((whole.head, whole.segments), (after.prev(), 2));
+    let refused = open(&disk).expect_err("nothing is lost in silence").to_string();
+    assert!(refused.contains(&missing) && refused.contains("bring it back"), "{refused}");
+}
+
+fn first_of(name: &str) -> u64 {
+    name.split('.').next().and_then(|digits| digits.parse().ok()).expect("a position")
 }

@@ -92,6 +92,20 @@ impl Site {
         Ok((writer, disk, format))
     }
 
+    /// How far the rows have come that are there, if they can be read.
+    pub(super) fn checkpoint(&self) -> Result<Option<Position>, StoreError> {
+        let file = match self.storage.open(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.io(e)),
+        };
+        match self.open_file(file) {
+            Ok((_, disk, _)) => Ok(Some(disk.checkpoint())),
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes what is there, durably.
     pub(super) fn remove(&self) -> Result<(), StoreError> {
         self.storage.remove(&self.path).map_err(|e| self.io(e))?;
