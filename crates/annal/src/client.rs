@@ -18,6 +18,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::{net::TcpStream, runtime::Runtime};
 
+use crate::cli::Usage;
+
 /// A working server is never silent for longer.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -59,13 +61,18 @@ pub(crate) struct Problem {
 impl Client {
     /// A client of the server at `url`. Connects with the first request.
     pub(crate) fn new(url: &str) -> anyhow::Result<Client> {
-        let uri: Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => bail!("https:// is not supported here; use http://, or a tunnel"),
-            _ => bail!("`{url}` does not begin with http://"),
+        let uri: Uri = url.parse().map_err(|error| Usage(format!("`{url}`: {error}")))?;
+        let wrong = match uri.scheme_str() {
+            Some("http") => None,
+            Some("https") => {
+                Some("https:// is not supported here; use http://, or a tunnel".into())
+            }
+            _ => Some(format!("`{url}` does not begin with http://")),
+        };
+        if let Some(wrong) = wrong {
+            return Err(Usage(wrong).into());
         }
-        let host = uri.host().ok_or_else(|| anyhow!("`{url}` names no host"))?;
+        let host = uri.host().ok_or_else(|| Usage(format!("`{url}` names no host")))?;
         let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
         let prefix = uri.path().trim_end_matches('/').to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

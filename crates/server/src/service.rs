@@ -126,6 +126,13 @@ fn addressed(head: &Parts) -> Result<Matched<'_>, Problem> {
         let detail = "an HTTP/1.1 request has one `Host` header (RFC 9112 §3.2)";
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
+    let coded =
+        |value: &HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if head.headers.get_all(header::TRANSFER_ENCODING).iter().any(coded) {
+        let detail = "of transfer codings only `chunked` is understood; `Content-Encoding` says how a \
+                      body is compressed";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
     if let Some(expect) = head.headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {

@@ -123,7 +123,10 @@ fn in_our_words(bytes: &[u8]) -> Option<Bytes> {
     let problem = match text.get(9..12)? {
         "400" => Problem::new(Code::InvalidRequest, "the request line or a header is not HTTP"),
         "414" => Problem::new(Code::UriTooLong, "the request target is too long; shorten it"),
-        "431" => Problem::new(Code::HeadersTooLarge, "send fewer or shorter headers"),
+        "431" => {
+            let detail = "request line and headers together; send fewer or shorter ones";
+            Problem::new(Code::HeadersTooLarge, detail)
+        }
         _ => return None,
     };
     let status = problem.status();

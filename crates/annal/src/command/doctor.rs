@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    cli::Setting,
+    cli::{Setting, Usage},
     config::{DEFAULT_PORT, Settings},
 };
 
@@ -49,6 +49,10 @@ use Verdict::{Bad, Doubtful, Good};
 
 /// Runs all checks and prints what they say. Fails if one of them is bad.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
+    if setting.url.is_some() {
+        let wrong = "doctor looks at the machine it runs on; run it there, without --url";
+        return Err(Usage(wrong.to_owned()).into());
+    }
     let settings = &setting.settings;
     let dir = settings.data_dir();
     let checks = [

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use super::query;
 use crate::{
-    cli::{Rebuilt, Setting},
+    cli::{Rebuilt, Setting, Usage},
     target,
 };
 
@@ -59,7 +59,8 @@ impl Folded {
 /// Folds again what is asked for.
 pub(crate) fn run(setting: &Setting, what: Rebuilt) -> anyhow::Result<()> {
     if setting.url.is_some() {
-        bail!("rebuild changes the files themselves; stop the server and use --data-dir");
+        let wrong = "rebuild changes the files themselves; stop the server and use --data-dir";
+        return Err(Usage(wrong.to_owned()).into());
     }
     let dir = setting.settings.data_dir();
     if !dir.join("log").is_dir() {

@@ -8,7 +8,7 @@ use annal_storage::{DirLock, FileStorage};
 use anyhow::{Context, bail};
 
 use crate::{
-    cli::{RepairArgs, Setting},
+    cli::{RepairArgs, Setting, Usage},
     command::rebuild::Folded,
     target,
 };
@@ -16,7 +16,8 @@ use crate::{
 /// Cuts the log after a position.
 pub(crate) fn run(setting: &Setting, args: &RepairArgs) -> anyhow::Result<()> {
     if setting.url.is_some() {
-        bail!("repair changes the files themselves; stop the server and use --data-dir");
+        let wrong = "repair changes the files themselves; stop the server and use --data-dir";
+        return Err(Usage(wrong.to_owned()).into());
     }
     let dir = setting.settings.data_dir();
     if !dir.join("log").is_dir() {

@@ -10,12 +10,17 @@ use annal_log::{VerifyError, VerifyReport};
 use annal_storage::{DirLock, FileStorage, Storage};
 use anyhow::{Context, bail};
 
-use crate::{cli::Setting, output::Progress, target};
+use crate::{
+    cli::{Setting, Usage},
+    output::Progress,
+    target,
+};
 
 /// Walks the log and prints what it holds.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     if setting.url.is_some() {
-        bail!("verify reads the files themselves; run it on the server's machine with --data-dir");
+        let wrong = "verify reads the files themselves; run it where they are, with --data-dir, while no server has them";
+        return Err(Usage(wrong.to_owned()).into());
     }
     let dir = setting.settings.data_dir();
     if !dir.join("log").is_dir() {

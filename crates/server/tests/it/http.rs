@@ -22,6 +22,8 @@ fn paths_and_methods() {
     assert_eq!((options.status, options.header("allow")), (204, Some("GET, HEAD, OPTIONS")));
     assert_eq!(code(&format!("GET /events?subject={}", "x".repeat(17_000))), "uri-too-long");
     assert_eq!(code("GET /events\nexpect: the-best"), "expectation-failed");
+    let coded = "POST /events\ntransfer-encoding: gzip, chunked\n\n2\r\n{}\r\n0\r\n\r\n";
+    assert_eq!(code(coded), "invalid-request", "not stored as it came");
 }
 
 #[test]
