@@ -258,7 +258,8 @@ fn too_large(code: Code, bytes_max: u64) -> Problem {
              data elsewhere and send a reference"
         ),
         _ => format!(
-            "a request may have {bytes_max} bytes; split it, or send it as application/x-ndjson"
+            "a request may have {bytes_max} bytes here; send less at a time (POST /events takes \
+             application/x-ndjson of any length)"
         ),
     };
     Problem::new(code, detail).with_number("bytes_max", bytes_max)
