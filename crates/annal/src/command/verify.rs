@@ -19,7 +19,8 @@ use crate::{
 /// Walks the log and prints what it holds.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<()> {
     if setting.url.is_some() {
-        let wrong = "verify reads the files themselves; run it where they are, with --data-dir, while no server has them";
+        let wrong = "verify reads the files themselves; run it where they are, with --data-dir, \
+                     while no server has them";
         return Err(Usage(wrong.to_owned()).into());
     }
     let dir = setting.settings.data_dir();

@@ -24,6 +24,16 @@ fn settle(index: &Index) {
     while index.maintain(index.folded()).expect("a step") {}
 }
 
+#[test]
+fn what_is_on_disk_is_told_without_opening_it() {
+    let index = index(100);
+    let written = || Index::written_in(&index.shared.storage, "index").expect("readable");
+    assert_eq!(written(), Position::ZERO);
+    (1..=250).for_each(|n| push(&index, n, None));
+    settle(&index);
+    assert_eq!((index.folded(), written()), (Position(250), Position(200)));
+}
+
 /// Two dense subtrees, one sparse one that lies in one place, and events without a subject.
 fn subject(n: u64) -> Option<String> {
     match n {
