@@ -232,24 +232,6 @@ fn verify_names_file_offset_and_position() {
 }
 
 #[test]
-fn an_address_that_is_of_no_use_is_wrong_use() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = "http://127.0.0.1:9";
-    for args in [
-        &["verify", "--url", url][..],
-        &["repair", "--url", url, "--truncate-at", "1"],
-        &["rebuild", "all", "--url", url],
-        &["doctor", "--url", url],
-        &["serve", "--url", url],
-        &["append", "--url", "somewhere"],
-        &["tail", "--url", "https://127.0.0.1:9"],
-    ] {
-        let output = run_in(dir.path(), args, b"{}");
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
-    }
-}
-
-#[test]
 fn verify_misses_the_end_of_a_log() {
     let dir = tempfile::tempdir().unwrap();
     succeed(dir.path(), &["import", "-"], sample(300).as_bytes());
