@@ -145,6 +145,11 @@ pub(crate) fn missing(name: &'static str) -> EventError {
     EventError::new(EventErrorKind::Missing, format!("/{name}"), detail)
 }
 
+/// An attribute of a protobuf message whose value is not set, or is of an unknown kind.
+pub(crate) fn unset(name: &str) -> EventError {
+    at_extension(name, format!("{name:?} has no value; give it one or leave it out"))
+}
+
 /// A batch beyond its limit.
 pub(crate) fn too_many(limits: &Limits) -> EventError {
     let max = limits.batch_events_max;

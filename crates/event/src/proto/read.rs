@@ -16,6 +16,8 @@ struct Message<'a> {
     spec_version: Option<&'a str>,
     ty: Option<&'a str>,
     event: Event<'a>,
+    /// Name of an attribute without a value.
+    unset: Option<&'a [u8]>,
     data: RawData<'a>,
     kind: u64,
 }
@@ -61,6 +63,9 @@ pub fn parse_event(message: &[u8]) -> Result<Event<'_>, EventError> {
     let message = take_apart(message).map_err(malformed)?;
     let spec_version = message.spec_version.ok_or_else(|| validate::missing("specversion"))?;
     validate::specversion(spec_version)?;
+    if let Some(name) = message.unset {
+        return Err(validate::unset(&String::from_utf8_lossy(name)));
+    }
     let mut event = message.event;
     event.id = message.id.ok_or_else(|| validate::missing("id"))?.into();
     event.source = message.source.ok_or_else(|| validate::missing("source"))?.into();
@@ -160,6 +165,7 @@ fn take_apart(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         spec_version: None,
         ty: None,
         event: Event::new("", "", ""),
+        unset: None,
         data: RawData::None,
         kind: 0,
     };
@@ -170,7 +176,13 @@ fn take_apart(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
             number::SOURCE => message.source = Some(field.text()?),
             number::SPEC_VERSION => message.spec_version = Some(field.text()?),
             number::TYPE => message.ty = Some(field.text()?),
-            number::ATTRIBUTES => set_attribute(&mut message.event, field.bytes()?)?,
+            number::ATTRIBUTES => {
+                let (name, value) = entry(field.bytes()?)?;
+                match attribute_value(value)? {
+                    Some(value) => set_attribute(&mut message.event, name, value)?,
+                    None => message.unset = Some(name),
+                }
+            }
             number::BINARY_DATA => message.data = RawData::Binary(field.bytes()?),
             number::TEXT_DATA => message.data = RawData::Text(field.text()?),
             number::PROTO_DATA => message.data = any(field.bytes()?)?,
@@ -208,10 +220,11 @@ pub(super) fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 }
 
 #[inline]
-fn set_attribute<'a>(event: &mut Event<'a>, bytes: &'a [u8]) -> Result<(), Malformed> {
-    let (name, value) = entry(bytes)?;
-    // A value without a member is as good as no attribute.
-    let Some(value) = attribute_value(value)? else { return Ok(()) };
+fn set_attribute<'a>(
+    event: &mut Event<'a>,
+    name: &'a [u8],
+    value: Value<'a>,
+) -> Result<(), Malformed> {
     let core = match name {
         b"subject" => &mut event.subject,
         b"time" => &mut event.time,

@@ -82,6 +82,21 @@ fn position_and_recorded_time_are_added_and_ignored() {
 }
 
 #[test]
+fn an_attribute_without_a_value_is_refused() {
+    // Set to nothing, and to something of a member that this version does not know.
+    for value in [&b""[..], &[15 << 3, 1]] {
+        for name in ["subject", "x"] {
+            let message = message(&[attribute(name, value)]);
+            let error = proto::parse_event(&message).expect_err("refused");
+            let pointer = format!("/{name}");
+            assert_eq!((error.kind(), error.pointer()), (EventErrorKind::Invalid, &*pointer));
+            assert!(error.detail().contains(name), "{}", error.detail());
+            assert!(proto::decode_record(&message).is_ok(), "what is stored stays readable");
+        }
+    }
+}
+
+#[test]
 fn text_is_json_or_text_by_type_and_content() {
     let read = |ty: Option<&str>, text: &str| {
         let ty = ty.map(|ty| attribute("datacontenttype", &field(3, ty.as_bytes())));
@@ -118,7 +133,6 @@ fn the_last_one_wins_and_the_unknown_is_passed_over() {
         attribute("x", &field(3, b"first")),
         attribute("a", &[1 << 3, 0]),
         attribute("x", &field(3, b"last")),
-        attribute("empty", b""),
         vec![15 << 3, 1],
         vec![14 << 3 | 5, 1, 2, 3, 4],
         vec![14 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8],
