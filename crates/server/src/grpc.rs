@@ -26,7 +26,7 @@ mod generated {
 
 use std::{convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tonic::{Status, body::Body, codegen::Service};
 use tonic_health::pb::health_server::HealthServer;
@@ -52,6 +52,9 @@ const DESCRIPTORS: &[u8] = include_bytes!("grpc/generated/descriptors.bin");
 
 /// Bytes of a message that asks for something and carries no events.
 const QUESTION_BYTES_MAX: usize = 1024 * 1024;
+
+/// The one encoding of messages that is taken.
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// How large the messages of a method may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,10 +150,24 @@ impl Services {
             return refuse(&self.shared, Problem::new(Code::NotFound, detail)).into_http();
         };
         let method = &METHODS[place];
-        let response = self.dispatch(method, self.with_bounds(method, request)).await;
-        let response = self.told_apart(response);
+        let response = match compression(request.headers()) {
+            Some(encoding) => self.not_compressed(encoding),
+            None => {
+                let response = self.dispatch(method, self.with_bounds(method, request)).await;
+                self.told_apart(response)
+            }
+        };
         let good = response.headers().get("grpc-status").is_none_or(|status| status == "0");
         self.shared.metrics.called(place, method.operation, good, begun.elapsed());
+        response
+    }
+
+    /// What gRPC's document on compression asks for: `UNIMPLEMENTED`, and what is taken.
+    fn not_compressed(&self, encoding: &HeaderValue) -> Response<Body> {
+        let detail = format!("messages are not taken as {encoding:?}; send them uncompressed");
+        let problem = Problem::new(Code::UnsupportedEncoding, detail);
+        let mut response = refuse(&self.shared, problem).into_http();
+        response.headers_mut().insert("grpc-accept-encoding", IDENTITY);
         response
     }
 
@@ -196,6 +213,11 @@ impl Services {
             Err(never) => match never {},
         }
     }
+}
+
+/// How messages are compressed, if they are.
+fn compression(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get_all("grpc-encoding").iter().find(|encoding| *encoding != IDENTITY)
 }
 
 /// What the gRPC protocol asks for: 415 to whoever speaks something else.

@@ -111,7 +111,7 @@ fn grpc_code(code: Code) -> Grpc {
         Code::IdentityConflict => Grpc::AlreadyExists,
         Code::Damaged => Grpc::DataLoss,
         Code::RequestTooLarge | Code::TooManyStreams => Grpc::ResourceExhausted,
-        Code::UnsupportedPrecondition => Grpc::Unimplemented,
+        Code::UnsupportedPrecondition | Code::UnsupportedEncoding => Grpc::Unimplemented,
         _ => match code.status() {
             401 => Grpc::Unauthenticated,
             403 => Grpc::PermissionDenied,

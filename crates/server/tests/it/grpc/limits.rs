@@ -136,3 +136,32 @@ fn other_protocols_are_told() {
         assert_eq!(answer.headers()["grpc-status"], (Code::Unimplemented as i32).to_string());
     });
 }
+
+#[test]
+fn compressed_messages_are_refused() {
+    let world = small();
+    let call = async |method: &str, encoding: &str| {
+        let message = bytes::Bytes::from_static(&[0, 0, 0, 0, 0]);
+        let request = http::Request::post(format!("http://{}/{method}", world.served.grpc))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-encoding", encoding)
+            .body(tonic::body::Body::new(http_body_util::Full::new(message)))
+            .expect("a request");
+        world.raw(request).await
+    };
+    world.run(async {
+        for method in ["annal.v1.EventStore/Append", "grpc.EventsDB/GetEventByID"] {
+            let response = call(method, "gzip").await;
+            let headers = response.headers();
+            assert_eq!(headers["grpc-status"], (Code::Unimplemented as i32).to_string());
+            assert_eq!(headers["annal-code"], "unsupported-encoding", "{method}");
+            assert_eq!(headers["grpc-accept-encoding"], "identity");
+        }
+        let plain = call("annal.v1.EventStore/Append", "identity").await;
+        assert!(!plain.headers().contains_key("grpc-status"), "{:?}", plain.headers());
+    });
+    let counted = "annal_rejected_requests_total{code=\"unsupported-encoding\"} 2";
+    let metrics = world.served.send("GET /metrics").text();
+    assert!(metrics.contains(counted), "{metrics}");
+}
