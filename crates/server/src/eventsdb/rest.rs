@@ -9,7 +9,7 @@ use annal_event::base64;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use serde::Deserialize;
+use serde::de::{Deserialize, Error, IgnoredAny};
 
 pub(crate) use stream::EventsBody;
 
@@ -185,7 +185,7 @@ fn wanted(params: &mut Params<'_>) -> Result<Wanted, Problem> {
 }
 
 /// An event that comes in.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Incomer {
     source: String,
@@ -199,7 +199,7 @@ struct Incomer {
 }
 
 /// What is to be deleted, as a body.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     subject: String,
@@ -216,8 +216,15 @@ impl From<Asked> for Wanted {
     }
 }
 
+/// Reads a JSON object. A derived reader would take an array, too, as the members in their order.
 fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    let read = if body.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice(body)
+    } else {
+        serde_json::from_slice::<IgnoredAny>(body)
+            .and_then(|_| Err(serde_json::Error::custom("send a JSON object")))
+    };
+    read.map_err(|error| {
         let code = if error.is_data() { Code::InvalidEvent } else { Code::MalformedBody };
         Problem::new(code, format!("the body is not what this route takes: {error}"))
     })

@@ -57,6 +57,23 @@ fn an_event_comes_back() {
 }
 
 #[test]
+fn only_an_object_is_a_body() {
+    let served = Served::new();
+    post(&served, "x/9", "t");
+    let bodies = ["[\"s\",\"t\",\"x/9\",\"aGk=\"]", "[]", " [\"x/9\"]", "7", "null", "\"x/9\""];
+    for path in ["/events", "/subjects/delete"] {
+        for body in bodies.into_iter().chain(["[\"x/9\",null,null,null]"]) {
+            let answer = send(&served, &format!("POST {path}\n\n{body}"));
+            assert_eq!((answer.status, answer.code().as_str()), (400, "invalid-event"), "{body}");
+            assert!(answer.text().contains("send a JSON object"), "{}", answer.text());
+        }
+        let broken = send(&served, &format!("POST {path}\n\n[1"));
+        assert_eq!((broken.status, broken.code().as_str()), (400, "malformed-body"));
+    }
+    assert_eq!(served.engine().head().0, 1);
+}
+
+#[test]
 fn history_and_deletion() {
     let served = Served::new();
     for n in 0..15 {
