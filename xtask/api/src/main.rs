@@ -27,7 +27,7 @@ const CLOUD_EVENTS: &str = "io.cloudevents.v1";
 const PACKAGES: [(&str, &str, &str); 3] = [
     ("annal.v1", "annal_v1", "annal.proto"),
     ("grpc", "eventsdb", "eventsdb.proto"),
-    (CLOUD_EVENTS, "cloudevents", "io/cloudevents/v1/cloudevents.proto"),
+    (CLOUD_EVENTS, "cloudevents", "cloudevents.proto"),
 ];
 
 /// How code of one package speaks of another's: as if packages were nested modules. Ours lie side by

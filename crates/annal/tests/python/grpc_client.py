@@ -1,10 +1,11 @@
-"""A client in another language, generated from api/eventsdb.proto: creates, gets, streams, deletes,
-and asks by reflection what there is.
+"""A client in another language, generated from the protos of api/: creates, gets, streams, deletes,
+appends, reads, and asks by reflection what there is.
 
 usage: grpc_client.py <address> <directory with the protos>
 Run by crates/annal/tests/it/python.rs; needs grpcio, grpcio-tools and grpcio-reflection.
 """
 
+import importlib.resources
 import sys
 import tempfile
 import threading
@@ -19,24 +20,44 @@ TIMEOUT_S = 60
 STREAM_TIMEOUT_S = 120
 
 
-def generated(protos):
-    """The modules of messages and stubs that protoc makes of the proto."""
+def generate(protos):
+    """Makes modules of messages and stubs of the protos, to be imported from now on."""
+    included = importlib.resources.files("grpc_tools") / "_proto"
     out = tempfile.mkdtemp(prefix="annal-grpc-")
     status = protoc.main(
         [
             "protoc",
             f"--proto_path={protos}",
+            f"--proto_path={included}",
             f"--python_out={out}",
             f"--grpc_python_out={out}",
+            "annal.proto",
+            "cloudevents.proto",
             "eventsdb.proto",
         ]
     )
     assert status == 0, f"protoc: {status}"
     sys.path.insert(0, out)
-    import eventsdb_pb2
-    import eventsdb_pb2_grpc
 
-    return eventsdb_pb2, eventsdb_pb2_grpc
+
+def appends_and_reads(channel):
+    import annal_pb2 as pb
+    import annal_pb2_grpc
+    import cloudevents_pb2
+
+    stub = annal_pb2_grpc.EventStoreStub(channel)
+    event = cloudevents_pb2.CloudEvent(
+        id="1", source="/python", spec_version="1.0", type="t", text_data="hello"
+    )
+    event.attributes["subject"].ce_string = "appended"
+    appended = stub.Append(pb.AppendRequest(events=[event]), timeout=TIMEOUT_S)
+    assert len(appended.positions) == 1, appended
+    interest = pb.Interest(subjects=["appended"])
+    read = []
+    for response in stub.Read(pb.ReadRequest(interest=interest), timeout=TIMEOUT_S):
+        read.extend(response.events)
+    assert [(event.id, event.text_data) for event in read] == [("1", "hello")], read
+    assert read[0].attributes["position"].ce_string == str(appended.positions[0]), read
 
 
 def create(pb, stub, subject, number):
@@ -156,9 +177,13 @@ def reflects(channel):
 
 def main():
     address, protos = sys.argv[1:]
-    pb, pb_grpc = generated(protos)
+    generate(protos)
+    import eventsdb_pb2 as pb
+    import eventsdb_pb2_grpc
+
     with grpc.insecure_channel(address) as channel:
-        stub = pb_grpc.EventsDBStub(channel)
+        appends_and_reads(channel)
+        stub = eventsdb_pb2_grpc.EventsDBStub(channel)
         creates_and_gets(pb, stub)
         streams(pb, stub)
         pages_and_deletes(pb, stub)

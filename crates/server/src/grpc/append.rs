@@ -31,8 +31,8 @@ use crate::{
 };
 
 /// Batches of one stream handed in and not acknowledged yet, and the bytes they may have. One is let
-/// in however large it is.
-const BATCHES_MAX: usize = 8;
+/// in however large it is. So many that small ones seldom wait for a commit.
+const BATCHES_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a full queue is waited for, and how often it is tried.

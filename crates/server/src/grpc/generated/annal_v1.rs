@@ -447,9 +447,10 @@ pub mod event_store_server {
             >
             + std::marker::Send
             + 'static;
-        /// Appends batch after batch. Acknowledgements come in the order of the batches; a few batches are
-        /// under way at a time. The first refusal ends the stream, after what came before it has been
-        /// acknowledged; batches sent behind it may be stored or not, and can be sent again.
+        /// Appends batch after batch. Acknowledgements come in the order of the batches; up to 256 batches,
+        /// or 4 MiB of them, are under way at a time. The first refusal ends the stream, after what came
+        /// before it has been acknowledged; batches sent behind it may be stored or not, and can be sent
+        /// again.
         async fn append_stream(
             &self,
             request: tonic::Request<tonic::Streaming<super::AppendRequest>>,

@@ -525,9 +525,10 @@ pub mod event_store_client {
                 .insert(GrpcMethod::new("annal.v1.EventStore", "Append"));
             self.inner.unary(req, path, codec).await
         }
-        /// Appends batch after batch. Acknowledgements come in the order of the batches; a few batches are
-        /// under way at a time. The first refusal ends the stream, after what came before it has been
-        /// acknowledged; batches sent behind it may be stored or not, and can be sent again.
+        /// Appends batch after batch. Acknowledgements come in the order of the batches; up to 256 batches,
+        /// or 4 MiB of them, are under way at a time. The first refusal ends the stream, after what came
+        /// before it has been acknowledged; batches sent behind it may be stored or not, and can be sent
+        /// again.
         pub async fn append_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::AppendRequest>,

@@ -1,14 +1,23 @@
 //! `Append` and `AppendStream`.
 
-use tonic::Code;
+use std::convert::Infallible;
+
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use prost::Message;
+use tonic::{Code, body::Body};
 
 use super::{World, code, event, events};
 use crate::generated::{
     annal_v1::{
-        Absent, AppendRequest, Comparison, Count, LastEvent, Precondition, Query, ResourceAt,
-        Selector, SubjectIs, precondition::Condition, subject_is::Is,
+        Absent, AppendRequest, AppendResponse, Comparison, Count, LastEvent, Precondition, Query,
+        ResourceAt, Selector, SubjectIs, precondition::Condition, subject_is::Is,
     },
-    cloudevents::cloud_event::{Data, cloud_event_attribute_value::Attr},
+    cloudevents::{
+        CloudEvent,
+        cloud_event::{CloudEventAttributeValue, Data, cloud_event_attribute_value::Attr},
+    },
 };
 
 fn on(condition: Condition) -> Vec<Precondition> {
@@ -109,6 +118,10 @@ fn refusals_name_the_event() {
     let mut without = event("x", "s");
     without.r#type.clear();
     assert_eq!(refused(vec![without]), (Code::InvalidArgument, "invalid-event".to_owned()));
+    let mut unset = event("x", "s");
+    unset.attributes.insert("tags".to_owned(), CloudEventAttributeValue { attr: None });
+    assert_eq!(refused(vec![unset]), (Code::InvalidArgument, "invalid-event".to_owned()));
+    assert_eq!(world.served.engine().head().0, 1);
 }
 
 fn batch(range: std::ops::RangeInclusive<u64>) -> AppendRequest {
@@ -133,6 +146,59 @@ fn a_stream_is_acknowledged_in_order() {
         assert_eq!(acknowledged, (1..=2_000).collect::<Vec<_>>());
     }
     assert_eq!(world.served.engine().head().0, 2_000);
+}
+
+/// A batch of one event without anything but what it must have, as a message on the wire.
+fn tiny(stream: u64, n: u64) -> Bytes {
+    let event = CloudEvent {
+        id: format!("{stream}-{n:06}"),
+        source: "/t".to_owned(),
+        spec_version: "1.0".to_owned(),
+        r#type: "t".to_owned(),
+        ..CloudEvent::default()
+    };
+    let batch = AppendRequest { events: vec![event], ..AppendRequest::default() };
+    let mut message = vec![0];
+    message.extend((batch.encoded_len() as u32).to_be_bytes());
+    batch.encode(&mut message).expect("room");
+    message.into()
+}
+
+#[test]
+fn small_batches_may_come_faster_than_they_are_stored() {
+    const STREAMS: u64 = 2;
+    const BATCHES: u64 = 20_000;
+    let world = World::new();
+    // Each in a DATA frame of its own, of which HTTP/2 bounds how many lie unread.
+    let frames =
+        |stream| (0..BATCHES).map(move |n| Ok::<_, Infallible>(Frame::data(tiny(stream, n))));
+    let append = async |stream| {
+        let address = world.served.grpc;
+        let uri = format!("http://{address}/annal.v1.EventStore/AppendStream");
+        let request = http::Request::post(uri)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Body::new(StreamBody::new(tokio_stream::iter(frames(stream)))))
+            .expect("a request");
+        let response = world.raw(request).await;
+        response.into_body().collect().await.expect("the connection stays")
+    };
+    let (one, other) = world.run(async { tokio::join!(append(0), append(1)) });
+    let mut all = Vec::new();
+    for answers in [one, other] {
+        assert_eq!(answers.trailers().expect("trailers")["grpc-status"], "0");
+        let mut answers = answers.to_bytes();
+        let mut positions = Vec::new();
+        while !answers.is_empty() {
+            let length = answers.split_to(5).slice(1..).get_u32() as usize;
+            let answer = AppendResponse::decode(answers.split_to(length)).expect("an answer");
+            positions.extend(answer.positions);
+        }
+        assert!(positions.is_sorted(), "acknowledged in order");
+        all.extend(positions);
+    }
+    all.sort_unstable();
+    assert_eq!(all, Vec::from_iter(1..=STREAMS * BATCHES));
 }
 
 #[test]
