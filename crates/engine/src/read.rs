@@ -41,10 +41,6 @@ pub struct ReadSpec {
     pub after: Option<Position>,
     /// Only events before this position.
     pub before: Option<Position>,
-    /// Only events recorded at or after this time.
-    pub since: Option<Timestamp>,
-    /// Only events recorded at or before this time.
-    pub until: Option<Timestamp>,
     /// Oldest or newest first.
     pub order: Order,
     /// At most so many events.
@@ -283,14 +279,9 @@ impl View {
     /// A way through all that matches now, chunk by chunk. What is appended later is not seen.
     pub fn cursor(self: &Arc<Self>, spec: &ReadSpec) -> Result<Cursor, ReadError> {
         let head = self.head();
-        let mut after = spec.after.unwrap_or(Position::ZERO);
-        let mut before = spec.before.unwrap_or(Position::MAX).min(head.next());
-        if let Some(since) = spec.since {
-            after = after.max(self.log.position_at(since)?.prev());
-        }
-        if let Some(until) = spec.until {
-            before = before.min(self.log.position_at(Timestamp(until.0.saturating_add(1)))?);
-        }
+        let after = spec.after.unwrap_or(Position::ZERO);
+        let before = spec.before.unwrap_or(Position::MAX).min(head.next());
+        let (after, before) = self.within_times(&spec.interest, after, before)?;
         let query = spec.interest.narrowed();
         let way = if query.is_all() {
             Way::Walk
@@ -311,6 +302,22 @@ impl View {
         })
     }
 
+    /// The part of what lies between two positions, both exclusive, that is of the times.
+    fn within_times(
+        &self,
+        interest: &Interest,
+        mut after: Position,
+        mut before: Position,
+    ) -> Result<(Position, Position), ReadError> {
+        if let Some(since) = interest.since {
+            after = after.max(self.log.position_at(since)?.prev());
+        }
+        if let Some(until) = interest.until {
+            before = before.min(self.log.position_at(Timestamp(until.0.saturating_add(1)))?);
+        }
+        Ok((after, before))
+    }
+
     /// How many events are wanted between two positions, both exclusive. Without filters that costs
     /// little; with them, every event the index finds is looked at.
     pub fn count(
@@ -322,6 +329,7 @@ impl View {
         if !interest.filters.is_empty() {
             return self.count_one_by_one(interest, after, before);
         }
+        let (after, before) = self.within_times(interest, after, before)?;
         let own = if interest.system { Vec::new() } else { of_the_system(&interest.query) };
         let all = self.count_undeleted(&interest.query, after, before)?;
         if own.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use annal_event::{Identity, Position, Query, Selector, Timestamp};
+use annal_event::{Identity, Interest, Position, Query, Selector, Timestamp};
 use annal_projection::{
     index::Order,
     topics::{Counter, Mark, Topic, number_of},
@@ -174,10 +174,12 @@ impl View {
     ) -> Result<Page, ReadError> {
         let after = read.after.max(self.topic_expired(topic, now)?);
         self.read(&ReadSpec {
-            interest: annal_event::Interest::of(of(&topic.name)),
+            interest: Interest {
+                since: read.since,
+                until: read.until,
+                ..Interest::of(of(&topic.name))
+            },
             after: Some(after),
-            since: read.since,
-            until: read.until,
             limit: read.limit,
             bytes_max: read.bytes_max,
             ..ReadSpec::default()

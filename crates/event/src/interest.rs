@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::{Filter, Query, SYSTEM_SOURCE, Selector, StoredEvent, proto};
+use crate::{Filter, Query, SYSTEM_SOURCE, Selector, StoredEvent, Timestamp, proto};
 
 /// Which events somebody wants: those that satisfy the query and, if there are filters, any of
-/// them.
+/// them, recorded within the times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interest {
     /// What an index can answer.
     pub query: Query,
     /// What has to be asked of each event.
     pub filters: Vec<Arc<Filter>>,
+    /// Only events recorded at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only events recorded at or before this time.
+    pub until: Option<Timestamp>,
     /// Whether events that the store itself appended are wanted too.
     pub system: bool,
 }
@@ -53,8 +57,15 @@ impl Interest {
         }
     }
 
-    /// Whether one of the filters lets an event through that the query has found.
+    /// Whether an event that the query has found is of the times, and one of the filters lets it
+    /// through.
     pub fn passes(&self, stored: &StoredEvent) -> bool {
+        let recorded = stored.recorded();
+        if self.since.is_some_and(|since| recorded < since)
+            || self.until.is_some_and(|until| recorded > until)
+        {
+            return false;
+        }
         let lets_through = |filter: &Arc<Filter>| filter.matches(stored).unwrap_or(true);
         self.filters.is_empty() || self.filters.iter().any(lets_through)
     }
@@ -97,7 +108,7 @@ mod tests {
 
     fn interest(query: Query, filters: &[&str]) -> Interest {
         let filters = filters.iter().map(|text| Arc::new(Filter::expression(text).expect("CESQL")));
-        Interest { query, filters: filters.collect(), system: false }
+        Interest { filters: filters.collect(), ..Interest::of(query) }
     }
 
     fn subject(text: &str) -> Query {

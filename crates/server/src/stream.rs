@@ -17,6 +17,7 @@ use std::{
 };
 
 use annal_engine::{Engine, Order, ReadSpec};
+use annal_event::Position;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{self, ACCEPT},
@@ -83,7 +84,10 @@ pub(crate) async fn open(
     }
     let fresh = cursor.is_none() || request.start == Start::Latest;
     let (snapshot, cursor) = match cursor {
-        Some(cursor) => (None, cursor),
+        Some(cursor) => match request.asked.interest.since {
+            Some(since) => (None, cursor.max(cursor::before(engine, since).await?)),
+            None => (None, cursor),
+        },
         None if request.snapshot == Wanted::Nothing => (None, engine.head()),
         None => {
             let (snapshot, cursor) = begin_snapshot(engine, &request, &mut opening).await?;
@@ -104,7 +108,7 @@ async fn begin_snapshot(
     engine: &Engine,
     request: &Request,
     opening: &mut Vec<u8>,
-) -> Result<(Box<Snapshot>, annal_event::Position), Problem> {
+) -> Result<(Box<Snapshot>, Position), Problem> {
     let view = Arc::clone(engine.view());
     if request.snapshot == Wanted::Resources {
         let Asked { kinds, interest, .. } = request.asked.clone();

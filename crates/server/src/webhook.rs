@@ -111,7 +111,7 @@ pub(crate) fn interest(spec: &ConsumerSpec) -> Result<Interest, annal_event::Eve
             ..Selector::default()
         }),
     };
-    Ok(Interest { query, filters, system: false })
+    Ok(Interest { filters, ..Interest::of(query) })
 }
 
 /// Why the store could not take note of something.

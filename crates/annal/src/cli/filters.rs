@@ -55,14 +55,17 @@ impl Filters {
             interest: self.interest(),
             after: self.after,
             before: self.before,
-            since: self.since,
-            until: self.until,
             ..ReadSpec::default()
         }
     }
 
     fn interest(&self) -> Interest {
-        Interest { filters: self.filter.clone(), ..Interest::of(self.query()) }
+        Interest {
+            filters: self.filter.clone(),
+            since: self.since,
+            until: self.until,
+            ..Interest::of(self.query())
+        }
     }
 
     fn query(&self) -> Query {

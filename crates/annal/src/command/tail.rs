@@ -94,7 +94,7 @@ fn begin(spec: &mut ReadSpec, from: &From, head: Position) {
         From::Earliest => {}
         From::Latest => spec.after = spec.after.max(Some(head)),
         From::After(position) => spec.after = spec.after.max(Some(*position)),
-        From::Since(time) => spec.since = spec.since.max(Some(*time)),
+        From::Since(time) => spec.interest.since = spec.interest.since.max(Some(*time)),
     }
 }
 

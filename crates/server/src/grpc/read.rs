@@ -8,7 +8,7 @@ use std::{
 };
 
 use annal_engine::{Cursor, Engine, Order, ReadError, ReadSpec};
-use annal_event::{Position, StoredEvent};
+use annal_event::{Interest, Position, StoredEvent};
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -64,12 +64,15 @@ pub(super) async fn begin(
         wire::Order::OldestFirst => Order::Ascending,
         wire::Order::NewestFirst => Order::Descending,
     };
-    let spec = ReadSpec {
-        interest: terms::interest(asked.interest)?,
-        after: asked.after.map(Position),
-        before: asked.before.map(Position),
+    let interest = Interest {
         since: asked.since.map(|time| terms::time("since", time)).transpose()?,
         until: asked.until.map(|time| terms::time("until", time)).transpose()?,
+        ..terms::interest(asked.interest)?
+    };
+    let spec = ReadSpec {
+        interest,
+        after: asked.after.map(Position),
+        before: asked.before.map(Position),
         order,
         ..ReadSpec::default()
     };

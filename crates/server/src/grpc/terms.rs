@@ -40,7 +40,8 @@ pub(super) fn interest(asked: Option<wire::Interest>) -> Result<Interest, Proble
             .map(Arc::new)
             .map_err(|error| Problem::from(error).with_number("filter", place as u64))
     });
-    Ok(Interest { query, filters: filters.collect::<Result<_, _>>()?, system: asked.system })
+    let filters = filters.collect::<Result<_, _>>()?;
+    Ok(Interest { filters, system: asked.system, ..Interest::of(query) })
 }
 
 fn filter(asked: wire::Filter) -> Result<Filter, EventError> {

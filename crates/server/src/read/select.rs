@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use annal_engine::{Order, ReadSpec};
-use annal_event::{Filter, Interest, Pattern, Position, Query, Selector, Timestamp};
+use annal_event::{Filter, Interest, Pattern, Position, Query, Selector};
 
 use crate::{
     params::{Params, invalid},
@@ -17,11 +17,17 @@ const FILTERS_MAX: usize = 64;
 pub(crate) const LIMIT_DEFAULT: usize = 100;
 pub(crate) const LIMIT_MAX: usize = 10_000;
 
-/// The parameters that say which events: subject, type, source, topic, tag, filter, system.
+/// The parameters that say which events: subject, type, source, topic, tag, filter, since, until,
+/// system.
 pub(crate) fn interest(params: &mut Params<'_>) -> Result<Interest, Problem> {
     let query = query(params)?;
-    let system = params.take_flag("system")?;
-    Ok(Interest { query, filters: filters(params)?, system })
+    Ok(Interest {
+        filters: filters(params)?,
+        since: params.take_as("since")?,
+        until: params.take_as("until")?,
+        system: params.take_flag("system")?,
+        query,
+    })
 }
 
 fn filters(params: &mut Params<'_>) -> Result<Vec<Arc<Filter>>, Problem> {
@@ -83,8 +89,6 @@ pub(crate) fn spec(params: &mut Params<'_>) -> Result<ReadSpec, Problem> {
         interest: interest(params)?,
         after: params.take_as::<Position>("after")?,
         before: params.take_as::<Position>("before")?,
-        since: params.take_as::<Timestamp>("since")?,
-        until: params.take_as::<Timestamp>("until")?,
         order,
         ..ReadSpec::default()
     })

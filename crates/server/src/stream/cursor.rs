@@ -148,12 +148,15 @@ pub(crate) async fn resolve(
             (None, Some(Reset::new("ahead", position)))
         }
         Start::After { position, .. } => (Some(position), None),
-        Start::Since(time) => {
-            let view = Arc::clone(engine.view());
-            let first = off_the_reactor(move || view.position_at(time)).await?;
-            (Some(first.map_err(|error| failed(&error))?.prev()), None)
-        }
+        Start::Since(time) => (Some(before(engine, time).await?), None),
     })
+}
+
+/// The last position before a time.
+pub(crate) async fn before(engine: &Engine, time: Timestamp) -> Result<Position, Problem> {
+    let view = Arc::clone(engine.view());
+    let first = off_the_reactor(move || view.position_at(time)).await?;
+    Ok(first.map_err(|error| failed(&error))?.prev())
 }
 
 #[cfg(test)]

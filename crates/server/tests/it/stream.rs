@@ -112,6 +112,46 @@ fn every_form_of_cursor() {
 }
 
 #[test]
+fn streams_keep_to_times() {
+    let served = Served::with(impatient(ServerOptions::default()), EngineOptions::default());
+    for n in 1..=6 {
+        post(&served, n);
+    }
+    let recorded = |position: u64| {
+        let event = served.send(&format!("GET /events/at/{position}")).json();
+        event["recordedtime"].as_str().expect("a time").to_owned()
+    };
+    let snapshot = |query: &str| {
+        let mut stream = EventSource::open(&served, &format!("/events/stream?{query}"), "");
+        let message = stream.message();
+        let events = message.json();
+        let ids = events.as_array().expect("events").iter().map(|event| event["id"].to_string());
+        ids.collect::<String>().replace('"', "")
+    };
+    let (second, fourth) = (recorded(2), recorded(4));
+    assert_eq!(snapshot(&format!("since={second}")), "e2e3e4e5e6");
+    assert_eq!(snapshot(&format!("since={second}&until={fourth}&type=t.0")), "e2e4");
+    let path = format!("/events/stream?limit=2&since={second}");
+    let mut stream = EventSource::open(&served, &path, "");
+    assert_eq!(stream.message().data, "{\"omitted\":3,\"first\":\"5\"}");
+    let path = format!("/events/stream?from=earliest&since={second}&until={fourth}");
+    let mut past = EventSource::open(&served, &path, "");
+    let ids: Vec<_> = (0..3).map(|_| past.message().id).collect();
+    assert_eq!(ids, ["2", "3", "4"]);
+    let open = |query| EventSource::open(&served, &format!("/events/stream?from=6&{query}"), "");
+    let mut old = open("until=2000-01-01T00:00:00Z&filter=TRUE");
+    let mut new = open("since=2000-01-01T00:00:00Z&until=2100-01-01T00:00:00Z");
+    let mut future = open("since=2100-01-01T00:00:00Z");
+    post(&served, 7);
+    assert_eq!(named(&new.message()), ("delta", "7"));
+    for stream in [&mut old, &mut future, &mut past] {
+        // The second is surely later than the event.
+        stream.comment();
+        stream.comment();
+    }
+}
+
+#[test]
 fn a_cursor_ahead_is_reset() {
     let served = Served::new();
     served.seed(2);
