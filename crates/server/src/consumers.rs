@@ -14,6 +14,7 @@ use annal_event::{ConsumerEvent, json::Json};
 use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
+use self::members::Members;
 use crate::{
     append::answer,
     intake::Intake,
@@ -74,10 +75,15 @@ async fn one(
             append(engine, ConsumerEvent::Removed { id, reason: "deleted".to_owned() }).await?;
             Ok(reply::empty(StatusCode::NO_CONTENT))
         }
-        Route::ConsumerPause => act::pause(shared, engine, consumer).await,
-        Route::ConsumerResume => act::resume(shared, engine, consumer).await,
+        Route::ConsumerPause | Route::ConsumerResume | Route::ConsumerTest => {
+            Members::of(&parse(body)?, "")?.finish()?;
+            match route {
+                Route::ConsumerPause => act::pause(shared, engine, consumer).await,
+                Route::ConsumerResume => act::resume(shared, engine, consumer).await,
+                _ => act::test(shared, engine, &consumer).await,
+            }
+        }
         Route::ConsumerSeek => act::seek(shared, engine, consumer, body).await,
-        Route::ConsumerTest => act::test(shared, engine, &consumer).await,
         Route::SecretRotate => act::rotate(engine, &consumer, body).await,
         Route::Redrive => letters::redrive(engine, &consumer, body).await,
         _ => show::one(shared, engine, consumer).await,

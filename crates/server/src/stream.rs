@@ -152,12 +152,11 @@ fn read(mut params: Params<'_>, headers: &HeaderMap) -> Result<Request, Problem>
     let strict = params.take_flag("strict")?;
     let mut interest = select::interest(&mut params)?;
     params.finish()?;
+    if limit.is_some() && snapshot != Wanted::Events {
+        return Err(invalid("limit", "`limit` goes with `snapshot=events`"));
+    }
     let mut kinds = Kinds::default();
     if snapshot == Wanted::Resources {
-        if limit.is_some() {
-            let detail = "`limit` goes with `snapshot=events`; `/resources` lists in parts";
-            return Err(invalid("limit", detail));
-        }
         kinds = Kinds::take_from(&mut interest);
     }
     Ok(Request { asked: Asked { interest, kinds, names }, start, snapshot, limit, strict })

@@ -54,6 +54,8 @@ pub(crate) struct Webhooks {
 /// How a consumer fares.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
+    /// Of which beginning this is said: [`Consumer::epoch`](annal_engine::Consumer).
+    pub(crate) epoch: Position,
     /// Everything up to here is done.
     pub(crate) position: Position,
     /// Events on their way or waiting.

@@ -37,6 +37,18 @@ pub struct Waiting {
 }
 
 impl Progress {
+    /// The same after it was moved. What was redriven stays, unless it comes again by itself; the rest
+    /// is of no interest any more.
+    pub fn moved_to(self, cursor: Position) -> Progress {
+        let stays = |round: Position, first: Option<&Position>| {
+            round > Position::ZERO && first.is_some_and(|first| *first <= cursor)
+        };
+        let Progress { redriven, mut waiting, mut loose, .. } = self;
+        waiting.retain(|waiting| stays(waiting.round, waiting.positions.first()));
+        loose.retain(|(position, round)| stays(*round, Some(position)));
+        Progress { cursor, redriven, waiting, loose }
+    }
+
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];

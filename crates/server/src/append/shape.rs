@@ -45,6 +45,8 @@ fn trimmed(text: &[u8]) -> &[u8] {
 pub(super) struct Members {
     events: bool,
     event: bool,
+    /// What only events have, and need not.
+    detail: bool,
     topic: bool,
     payload: bool,
 }
@@ -60,9 +62,9 @@ impl Members {
         self.events && !self.event
     }
 
-    /// `{"topic":…,"type":…,"payload":…}`
+    /// `{"topic":…,"type":…,"payload":…}`, also where the payload was forgotten.
     pub(super) fn is_publish(self) -> bool {
-        self.topic && self.payload && !self.event
+        self.topic && !self.event && (self.payload || !self.detail)
     }
 }
 
@@ -87,6 +89,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             match name.as_ref() {
                 "events" => members.events = true,
                 "source" | "specversion" => members.event = true,
+                "id" | "data" | "data_base64" | "subject" | "time" => members.detail = true,
                 "topic" => members.topic = true,
                 "payload" => members.payload = true,
                 _ => {}
@@ -117,6 +120,8 @@ mod tests {
         assert!(Members::of(br#"{"x":{"source":1},"events":[]}"#).is_conditional());
         assert!(!Members::of(br#"{"source":"a","events":"3"}"#).is_conditional());
         assert!(Members::of(br#"{"topic":"t","type":"a","payload":{}}"#).is_publish());
+        assert!(Members::of(br#"{"topic":"t","type":"a"}"#).is_publish());
+        assert!(!Members::of(br#"{"topic":"t","type":"a","id":"1"}"#).is_publish());
         assert!(!Members::of(br#"[{"topic":"t"}]"#).is_publish());
     }
 }

@@ -74,7 +74,10 @@ impl<'j, 'a> Members<'j, 'a> {
     pub(super) fn finish(self) -> Result<(), Problem> {
         for (name, _) in self.object.iter() {
             if !self.known.iter().any(|known| name.is(known)) {
-                let detail = format!("there is no such member; it takes {}", self.known.join(", "));
+                let detail = match self.known.is_empty() {
+                    true => "there is no such member; it takes none".to_owned(),
+                    false => format!("there is no such member; it takes {}", self.known.join(", ")),
+                };
                 return Err(wrong(self.pointer(name.raw()), detail));
             }
         }

@@ -377,6 +377,10 @@ pub(super) async fn position(
         return within(position, head, pointer);
     }
     let time: Timestamp = text.parse().map_err(|_| wrong(pointer, what))?;
+    if time > engine.now() {
+        let detail = format!("{time} is yet to come; `latest` is what is appended from now on");
+        return Err(wrong(pointer, detail));
+    }
     let view = std::sync::Arc::clone(engine.view());
     let found = off_the_reactor(move || view.position_at(time)).await?;
     Ok(found.map_err(|error| failed(&error))?.prev().min(head))

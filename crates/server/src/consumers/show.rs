@@ -67,7 +67,8 @@ fn push(
     consumer: &Consumer,
 ) -> Result<(), Problem> {
     let ConsumerSpec { id, callback, durable, .. } = &consumer.spec;
-    let status = shared.webhooks.status(id);
+    // Somebody who has just moved it is not told how it fared before.
+    let status = shared.webhooks.status(id).filter(|status| status.epoch == consumer.epoch);
     let status = status.unwrap_or_else(|| Status { position: consumer.after, ..Status::default() });
     let (position, lag) = place(engine, consumer, &status)?;
     out.extend_from_slice(b"{\"consumerId\":");

@@ -8,11 +8,13 @@ use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
 use super::found;
 use crate::{
-    json_text::push_string,
     negotiate,
     params::{Params, invalid},
     problem::{Code, Problem},
-    read::{export, failed, link::Link, off_the_reactor, select, wait_for_position},
+    read::{
+        encode::push_payloads, export, failed, link::Link, off_the_reactor, select,
+        wait_for_position,
+    },
     reply::{self, Reply},
     shared::Shared,
 };
@@ -97,44 +99,11 @@ pub(crate) fn not_one(topic: &str, id: &str, called: Called, wrong: Code) -> Pro
     Problem::new(code, detail).with_text("topic", topic)
 }
 
-/// `[{"id","timestamp","type","payload"}]`
+/// The events as an array.
 fn encode(page: &Page) -> Result<Vec<u8>, ReadError> {
     let mut out = Vec::with_capacity(2 + page.events.len() * 256);
     out.push(b'[');
-    for stored in &page.events {
-        let position = stored.position();
-        let event = stored.event().map_err(|source| ReadError::Record { position, source })?;
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"id\":");
-        push_string(&mut out, &event.id);
-        out.extend_from_slice(b",\"timestamp\":");
-        match &event.time {
-            Some(time) => push_string(&mut out, time),
-            None => push_string(&mut out, &stored.recorded().to_string()),
-        }
-        out.extend_from_slice(b",\"type\":");
-        push_string(&mut out, &event.ty);
-        out.extend_from_slice(b",\"payload\":");
-        push_payload(&mut out, &event.data);
-        out.push(b'}');
-    }
+    push_payloads(&mut out, &page.events)?;
     out.push(b']');
     Ok(out)
-}
-
-/// JSON as it came; text as a string; bytes in base64; nothing as `null`.
-fn push_payload(out: &mut Vec<u8>, data: &annal_event::Data<'_>) {
-    use annal_event::Data;
-    match data {
-        Data::None => out.extend_from_slice(b"null"),
-        Data::Json(text) => out.extend_from_slice(text.as_bytes()),
-        Data::Text(text) => push_string(out, text),
-        Data::Bytes(bytes) | Data::Proto(_, bytes) => {
-            out.push(b'"');
-            annal_event::base64::encode(bytes, out);
-            out.push(b'"');
-        }
-    }
 }

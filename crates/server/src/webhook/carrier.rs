@@ -98,6 +98,7 @@ fn rest(engine: &Engine, consumer: &Consumer, status: &Mutex<Status>) {
     let first = progress.waiting.iter().flat_map(|waiting| &waiting.positions);
     let first = first.chain(progress.loose.iter().map(|(position, _)| position)).min();
     let mut status = status.lock();
+    status.epoch = consumer.epoch;
     status.position = first.map_or(progress.cursor, |first| first.prev().min(progress.cursor));
     status.next_attempt = None;
 }
@@ -114,20 +115,23 @@ async fn wait(shared: &Shared, changed: &mut watch::Receiver<Rung>) {
     }
 }
 
-/// How far a consumer has come: by its register, if that is about the same beginning.
+/// How far a consumer has come: by its register. If that is about another beginning, what was
+/// redriven is still to be delivered: it is among the dead letters no more.
 fn load(engine: &Engine, consumer: &Consumer) -> CourierProgress {
     let stored = engine.registers().get(&progress_register(&consumer.spec.id));
     let known = stored.and_then(|bytes| {
         let (epoch, progress) = bytes.split_first_chunk::<8>()?;
-        let same = u64::from_le_bytes(*epoch) == consumer.epoch.get();
-        CourierProgress::decode(progress).filter(|_| same)
+        Some((u64::from_le_bytes(*epoch), CourierProgress::decode(progress)?))
     });
-    known.unwrap_or_else(|| CourierProgress {
-        cursor: consumer.after,
-        // What was asked for before is not asked for any more.
-        redriven: consumer.epoch,
-        ..CourierProgress::default()
-    })
+    match known {
+        Some((epoch, progress)) if epoch == consumer.epoch.get() => progress,
+        Some((_, progress)) => progress.moved_to(consumer.after),
+        None => CourierProgress {
+            cursor: consumer.after,
+            redriven: consumer.epoch,
+            ..CourierProgress::default()
+        },
+    }
 }
 
 fn policy(spec: &ConsumerSpec) -> Policy {
@@ -486,6 +490,7 @@ impl<'c> Carrier<'c> {
 
     fn tell(&self) {
         let mut status = self.status.lock();
+        status.epoch = self.consumer.epoch;
         status.position = self.courier.done();
         status.pending = self.courier.pending();
         status.next_attempt = self.courier.next_attempt();

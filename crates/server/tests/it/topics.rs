@@ -183,6 +183,7 @@ fn what_does_not_suit_its_topic_is_refused_whole() {
     assert!(missing.json()["errors"][0]["message"].as_str().is_some_and(|m| m.contains("email")));
     for (body, pointer) in [
         (r#"[{"topic":7,"type":"user.created","payload":1}]"#, "/topic"),
+        (r#"[{"topic":"user-events","type":"user.created"}]"#, "/payload"),
         (r#"[{"topic":"user-events","type":"","payload":1}]"#, "/type"),
     ] {
         let refused = post(&served, "application/json", body);

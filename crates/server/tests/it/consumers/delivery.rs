@@ -291,6 +291,62 @@ fn what_is_given_up_can_be_delivered_after_all() {
 }
 
 #[test]
+fn what_is_redriven_survives_a_move() {
+    for redriven_while_paused in [true, false] {
+        let served = served();
+        let poison = Arc::new(AtomicBool::new(true));
+        let told = Arc::clone(&poison);
+        let sink = Sink::that(move |_, _| status(if told.load(SeqCst) { 500 } else { 200 }));
+        let (id, _) = durable(&served, &sink.url(), ",\"retry\":{\"schedule_ms\":[]}");
+        append(&served, "e1", "s", "");
+        let letters = || served.send(&format!("GET /consumers/{id}/dead-letters")).json();
+        until("a dead letter", || letters().as_array().is_some_and(|all| all.len() == 1));
+        let path = |action: &str| format!("/consumers/{id}/{action}");
+        if redriven_while_paused {
+            post(&served, &path("pause"), "");
+            poison.store(false, SeqCst);
+        }
+        let redriven = post(&served, &path("dead-letters/redrive"), "").text();
+        assert_eq!(redriven, "{\"redriven\":1}");
+        if !redriven_while_paused {
+            until("it to die again", || letters().as_array().is_some_and(|all| all.len() == 1));
+            post(&served, &path("pause"), "");
+            poison.store(false, SeqCst);
+            post(&served, &path("dead-letters/redrive"), "");
+        }
+        append(&served, "e2", "s", "");
+        post(&served, &path("seek"), "{\"to\":\"latest\"}");
+        post(&served, &path("seek"), "{\"to\":\"latest\"}");
+        let tried = sink.arrived().len();
+        post(&served, &path("resume"), "");
+        append(&served, "e3", "s", "");
+        let ids = |count| -> Vec<String> {
+            sink.wait_for(count)[tried..].iter().flat_map(|arrived| arrived.ids()).collect()
+        };
+        until("both", || ids(tried + 1).len() == 2);
+        let mut ids = ids(tried + 1);
+        ids.sort_unstable();
+        assert_eq!(ids, ["e1", "e3"], "e2 was skipped");
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(letters(), serde_json::json!([]));
+    }
+}
+
+#[test]
+fn bytes_are_told_from_text() {
+    let (served, sink) = (served(), Sink::new());
+    durable(&served, &sink.url(), "");
+    let bytes = "POST /events\ncontent-type: application/octet-stream\nce-specversion: 1.0\n\
+                 ce-id: b\nce-source: /s\nce-type: t\n\nhello";
+    assert_eq!(served.send(bytes).status, 201);
+    let event = &sink.wait_for(1)[0].json()["events"][0];
+    assert_eq!(
+        (&event["payload"], &event["payload_encoding"]),
+        (&"aGVsbG8=".into(), &"base64".into())
+    );
+}
+
+#[test]
 fn filters_and_formats() {
     let (served, sink) = (served(), Sink::new());
     let filter = ",\"filter\":\"subject LIKE 'yes%'\"";

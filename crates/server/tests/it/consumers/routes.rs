@@ -140,11 +140,24 @@ fn paused_resumed_moved_removed() {
     assert_eq!(consumer(&served, &id)["lag"], 2);
     assert_eq!(post(&served, &path("resume"), "").json()["state"], "active");
     assert_eq!(sink.wait_for(3)[2].ids(), ["e3"]);
-    assert_eq!(post(&served, &path("seek"), "{\"to\":\"earliest\"}").status, 200);
+    let sought = post(&served, &path("seek"), "{\"to\":\"earliest\"}");
+    assert_eq!((sought.status, &sought.json()["position"]), (200, &"0".into()));
     let again: Vec<_> = sink.wait_for(6)[3..].iter().flat_map(|arrived| arrived.ids()).collect();
     assert_eq!(again, ["e1", "e2", "e3"]);
-    for wrong in ["", "{}", "{\"to\":\"now\"}", "{\"to\":\"99999\"}", "{\"to\":\"1\",\"x\":1}"] {
+    for wrong in [
+        "",
+        "{}",
+        "{\"to\":\"now\"}",
+        "{\"to\":\"99999\"}",
+        "{\"to\":\"1\",\"x\":1}",
+        "{\"to\":\"2999-01-01T00:00:00Z\"}",
+    ] {
         assert_eq!(post(&served, &path("seek"), wrong).code(), "invalid-consumer", "{wrong}");
+    }
+    for action in ["pause", "resume", "test"] {
+        let answer = post(&served, &path(action), "{\"for\":1}");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid-consumer"), "{action}");
+        assert!(answer.text().contains("it takes none"), "{}", answer.text());
     }
     let tested = post(&served, &path("test"), "").json();
     assert_eq!((&tested["delivered"], &tested["status"]), (&true.into(), &200.into()));
