@@ -35,8 +35,6 @@ pub struct ServerOptions {
     pub body_idle_timeout: Duration,
     /// How long an idle stream goes without a heartbeat.
     pub heartbeat_every: Duration,
-    /// How old a message to realtime clients may be and still be handed out.
-    pub realtime_retention: Duration,
     /// How long a request with `min_position` waits.
     pub position_wait_max: Duration,
     /// How long a query waits for search to see what was appended before it, and for its turn.
@@ -71,7 +69,6 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             heartbeat_every: Duration::from_secs(15),
-            realtime_retention: Duration::from_secs(24 * 3_600),
             position_wait_max: Duration::from_secs(10),
             search_wait_max: Duration::from_secs(5),
             consumers_max: 1_000,

@@ -2,10 +2,8 @@
 //!
 //! A message is an event; a client is a subscription to what is for everybody and for it alone. So
 //! messages are durable and in order, a client that was away gets what it missed, and a message
-//! costs those it is for. What is older than [`ServerOptions::realtime_retention`] is not handed
-//! out any more; a client that asks for it is told (`reset`, reason `expired`).
-//!
-//! [`ServerOptions::realtime_retention`]: crate::ServerOptions::realtime_retention
+//! costs those it is for. What the topic `realtime` keeps no more (a day, unless it was changed) is
+//! not handed out; a client that asks for it is told (`reset`, reason `expired`).
 
 pub(crate) mod checkpoint;
 pub(crate) mod connect;

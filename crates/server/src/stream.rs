@@ -69,7 +69,9 @@ pub(crate) async fn open(
 ) -> Result<Response<Reply>, Problem> {
     let mut params = Params::parse(head.uri.query())?;
     wait_for_position(engine, &mut params, shared.options.position_wait_max).await?;
-    let request = read(params, &head.headers)?;
+    let mut request = read(params, &head.headers)?;
+    let Request { asked, start, .. } = &mut request;
+    asked.interest.since = asked.interest.since.max(start.to_come(engine));
     if head.method == Method::HEAD {
         return Ok(response(Reply::none()));
     }

@@ -80,8 +80,11 @@ pub(super) async fn rotate(
             keys.rotate(secret, now_ms).map_err(too_many_secrets)?;
             keys
         }
-        // They were lost; so are the values of its headers.
-        None => Keys::new(secret, Vec::new()),
+        None if consumer.spec.headers.is_empty() => Keys::new(secret, Vec::new()),
+        None => {
+            let detail = "the values of the consumer's headers are lost, too; register it again";
+            return Err(Problem::new(Code::SecretLost, detail));
+        }
     };
     register::save(engine, id, keys).await?;
     append(engine, ConsumerEvent::SecretRotated { id: id.clone() }).await?;

@@ -20,6 +20,7 @@ use super::{
     terms,
 };
 use crate::{
+    params::invalid,
     problem::{Code, Problem},
     read::{failed, off_the_reactor, until_position},
     shared::Shared,
@@ -60,9 +61,10 @@ pub(super) async fn begin(
 ) -> Result<Pages, Problem> {
     let patience = shared.options.position_wait_max;
     until_position(engine, Position(asked.min_position), patience).await?;
-    let order = match asked.order() {
-        wire::Order::OldestFirst => Order::Ascending,
-        wire::Order::NewestFirst => Order::Descending,
+    let order = match wire::Order::try_from(asked.order) {
+        Ok(wire::Order::OldestFirst) => Order::Ascending,
+        Ok(wire::Order::NewestFirst) => Order::Descending,
+        Err(_) => return Err(invalid("order", "`order` is oldest or newest first")),
     };
     let interest = Interest {
         since: asked.since.map(|time| terms::time("since", time)).transpose()?,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use annal_engine::Engine;
-use annal_event::{Position, StoredEvent};
+use annal_event::{Interest, Position, StoredEvent};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -66,8 +66,9 @@ pub(super) async fn begin(
 ) -> Result<Subscribed, Problem> {
     let patience = shared.options.position_wait_max;
     until_position(engine, Position(asked.min_position), patience).await?;
-    let interest = terms::interest(asked.interest)?;
     let start = start(asked.from)?;
+    let since = start.to_come(engine);
+    let interest = Interest { since, ..terms::interest(asked.interest)? };
     let place = shared.stream_place().ok_or_else(|| {
         let detail = "as many streams are open as may be; try again in a while, or another node";
         Problem::new(Code::TooManyStreams, detail).retry_after(5)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use annal_engine::{Engine, ReadError};
-use annal_event::{Interest, Position, Timestamp};
+use annal_event::{Interest, Position, REALTIME_TOPIC};
 use http::{HeaderMap, Response, request::Parts};
 
 use super::{check_client_id, checkpoint};
@@ -46,7 +46,7 @@ pub(crate) async fn connect(
     }
     let Some(place) = shared.stream_place() else { return stream::overload(shared, engine, false) };
     let interest = Interest::of_realtime_client(&client, &types);
-    let (cursor, reset) = begin(shared, engine, &client, start, &interest).await?;
+    let (cursor, reset) = begin(engine, &client, start, &interest).await?;
     let mut opening = message::retry(engine.random());
     push_connected(&mut opening, &client, cursor);
     if let Some(reset) = reset {
@@ -88,7 +88,6 @@ fn read(engine: &Engine, headers: &HeaderMap, query: Option<&str>) -> Result<Req
 
 /// Where the client goes on, and what to say if that is not where it wanted to.
 async fn begin(
-    shared: &Arc<Shared>,
     engine: &Engine,
     client: &str,
     start: Start,
@@ -104,17 +103,20 @@ async fn begin(
     let (cursor, reset) = stream::cursor::resolve(engine, &start).await?;
     let Some(cursor) = cursor else { return Ok((engine.head(), reset)) };
     let (view, interest) = (Arc::clone(engine.view()), interest.clone());
-    let micros = i64::try_from(shared.options.realtime_retention.as_micros()).unwrap_or(i64::MAX);
-    let since = Timestamp(engine.now().micros().saturating_sub(micros));
-    // Messages that are too old are skipped, and whoever would have got one is told.
+    let now = engine.now();
+    // Messages that the topic keeps no more are skipped, and whoever would have got one is told.
     let skip = move || {
-        let first = view.position_at(since)?;
-        if first <= cursor.next() {
+        let expired = match view.topic(REALTIME_TOPIC)? {
+            Some((topic, _)) => view.topic_expired(&topic, now)?,
+            None => Position::ZERO,
+        };
+        if expired <= cursor {
             return Ok((cursor, None));
         }
-        let gone = view.count(&interest, cursor, first)?;
-        let reset = Reset { reason: "expired", requested: cursor, earliest: first };
-        Ok::<_, ReadError>((first.prev(), (gone > 0).then_some(reset)))
+        let earliest = expired.next();
+        let gone = view.count(&interest, cursor, earliest)?;
+        let reset = Reset { reason: "expired", requested: cursor, earliest };
+        Ok::<_, ReadError>((expired, (gone > 0).then_some(reset)))
     };
     let (cursor, expired) = off_the_reactor(skip).await?.map_err(|error| failed(&error))?;
     Ok((cursor, reset.or(expired)))

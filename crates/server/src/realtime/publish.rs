@@ -25,7 +25,7 @@ use crate::{
 const TYPE_BYTES_MAX: usize = 128;
 
 /// Names of messages that are about a stream.
-const CONTROL: [&str; 5] = ["connected", "reset", "busy", "checkpoint", "error"];
+const CONTROL: [&str; 6] = ["connected", "reset", "busy", "checkpoint", "open", "error"];
 
 /// Which of the routes it is.
 #[derive(Clone, Copy, Debug)]

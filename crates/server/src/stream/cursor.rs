@@ -82,6 +82,16 @@ impl Start {
     }
 }
 
+impl Start {
+    /// A time that is yet to come, if it begins there: no position tells what is recorded before.
+    pub(crate) fn to_come(&self, engine: &Engine) -> Option<Timestamp> {
+        match self {
+            Start::Since(time) if *time > engine.now() => Some(*time),
+            _ => None,
+        }
+    }
+}
+
 fn by_header(value: &[u8]) -> Result<Option<Start>, Problem> {
     if value.is_empty() {
         return Ok(None);

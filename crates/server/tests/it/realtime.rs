@@ -126,7 +126,7 @@ fn what_cannot_be_meant_is_refused() {
     let served = Served::new();
     let connect = served.send("GET /api/sse/connect?clientId=ann&checkpoint=abc");
     assert_eq!((connect.status, connect.code().as_str()), (400, "invalid-parameter"));
-    for name in ["connected", "reset", "busy"] {
+    for name in ["connected", "reset", "busy", "open"] {
         let refused = post(&served, "/api/sse/broadcast", json!({"eventType": name, "data": 1}));
         assert_eq!((refused.status, refused.code().as_str()), (400, "invalid-message"), "{name}");
     }
@@ -228,9 +228,9 @@ fn there_is_room_for_so_many_checkpoints() {
 
 #[test]
 fn what_is_too_old_is_told_and_not_sent() {
-    let options =
-        ServerOptions { realtime_retention: Duration::from_millis(200), ..Default::default() };
-    let served = Served::with(options, EngineOptions::default());
+    let served = Served::new();
+    let retention = "PUT /topics/realtime\n\n{\"retention\":{\"max_age_ms\":200}}";
+    assert_eq!(served.send(retention).status, 200);
     sent(&served, "/api/sse/send/bob", json!({"data": 1}));
     sent(&served, "/api/sse/broadcast", json!({"data": 1}));
     thread::sleep(Duration::from_millis(300));
@@ -241,15 +241,15 @@ fn what_is_too_old_is_told_and_not_sent() {
     assert_eq!(reset.name, "reset");
     assert_eq!(
         reset.json(),
-        json!({"reason": "expired", "requested": "0", "earliest": "3", "head": "3"})
+        json!({"reason": "expired", "requested": "0", "earliest": "4", "head": "4"})
     );
     assert_eq!(stream.message().id, fresh.to_string());
     // Nobody is told of what was not for it.
-    let mut stream = connect(&served, "clientId=ann&checkpoint=2");
+    let mut stream = connect(&served, "clientId=ann&checkpoint=3");
     connected(&mut stream);
     assert_eq!(stream.message().id, fresh.to_string());
     assert_eq!(
-        served.send("GET /events/at/1").status,
+        served.send("GET /events/at/2").status,
         200,
         "it is in the log until it is compacted"
     );

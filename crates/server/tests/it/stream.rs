@@ -142,9 +142,11 @@ fn streams_keep_to_times() {
     let mut old = open("until=2000-01-01T00:00:00Z&filter=TRUE");
     let mut new = open("since=2000-01-01T00:00:00Z&until=2100-01-01T00:00:00Z");
     let mut future = open("since=2100-01-01T00:00:00Z");
+    let path = "/events/stream?from=2100-01-01T00:00:00Z";
+    let mut from_then = EventSource::open(&served, path, "");
     post(&served, 7);
     assert_eq!(named(&new.message()), ("delta", "7"));
-    for stream in [&mut old, &mut future, &mut past] {
+    for stream in [&mut old, &mut future, &mut from_then, &mut past] {
         // The second is surely later than the event.
         stream.comment();
         stream.comment();

@@ -120,6 +120,12 @@ fn a_secret_that_is_lost_is_said() {
     assert_eq!(post(&served, &path("secret/rotate"), "").status, 200);
     assert_eq!(post(&served, &path("resume"), "").status, 200);
     assert_eq!(sink.wait_for(1)[0].ids(), ["e1"]);
+    // Nothing goes out without the headers that it was registered with.
+    let (id, _) = durable(&served, &sink.url(), ",\"headers\":{\"x-token\":\"t\"}");
+    registers.remove(&annal_engine::keys_register(&id)).expect("removed");
+    let rotated = post(&served, &format!("/consumers/{id}/secret/rotate"), "");
+    assert_eq!(rotated.code(), "secret-lost");
+    assert!(rotated.text().contains("register it again"), "{}", rotated.text());
 }
 
 #[test]

@@ -69,6 +69,9 @@ fn an_interest_narrows() {
         let status = world.run(world.store().read(request)).expect_err("refused");
         assert_eq!(code(&status), (Code::InvalidArgument, "invalid-filter".to_owned()));
     }
+    let request = ReadRequest { order: 9, ..ReadRequest::default() };
+    let status = world.run(world.store().read(request)).expect_err("refused");
+    assert_eq!(code(&status), (Code::InvalidArgument, "invalid-parameter".to_owned()));
 }
 
 #[test]
