@@ -8,8 +8,9 @@
 //! - INV-5: every event offered is delivered or given up, once, and within its lane in order. A lane
 //!   has one parcel at a time; what comes later waits behind it, and no other lane waits with it.
 //! - A parcel keeps its events over all attempts, also over a restart, so that it can keep its name.
-//! - What is held is bounded: past [`Policy::pending_max`] events nothing more is [wanted](Courier::wants), and the
-//!   cursor stops.
+//! - What is held is bounded. Of a lane that fails, what is too much is skipped, to be read
+//!   [again](Courier::again) once the lane is free; past [`Policy::pending_max`] events nothing more is
+//!   [wanted](Courier::wants), and the cursor stops.
 //! - [`Courier::progress`] after each outcome is enough to go on from: after a crash only what was
 //!   in flight is sent again.
 
@@ -19,7 +20,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
+    mem,
 };
 
 use annal_event::{Ordering, Position};
@@ -38,8 +39,8 @@ const PROBE_MS_MAX: u64 = 60_000;
 /// Waits differ by so much, in both directions, so that retries of many do not come together.
 const JITTER_PERCENT: u64 = 20;
 
-/// Least number of events that may wait, whatever the size of batches.
-const PENDING_LEAST: usize = 1_024;
+/// Most lanes of which events are skipped.
+const SKIPPED_MAX: usize = 1_024;
 
 /// How a consumer wants its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Policy {
     pub schedule_ms: Vec<u64>,
     /// Given up when the next attempt would be so long after the first.
     pub max_age_ms: Option<u64>,
+    /// Most events that are held, on their way or waiting.
+    pub pending_max: usize,
 }
 
 impl Policy {
@@ -64,17 +67,18 @@ impl Policy {
         match self.ordering {
             Ordering::None => None,
             Ordering::Log => Some(0),
-            Ordering::Subject => {
-                let mut hasher = DefaultHasher::new();
-                subject.hash(&mut hasher);
-                Some(hasher.finish())
-            }
+            // FNV-1a, since it stands in registers.
+            Ordering::Subject => Some(subject.map_or(1, |subject| {
+                subject.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+                })
+            })),
         }
     }
 
-    /// Events that may be held, on their way or waiting.
-    pub fn pending_max(&self) -> usize {
-        (2 * self.batch_size * self.in_flight_max).max(PENDING_LEAST)
+    /// When so many wait behind others, those of lanes that fail are skipped.
+    fn behind_max(&self) -> usize {
+        self.pending_max / 2
     }
 }
 
@@ -115,6 +119,25 @@ pub enum Verdict {
     Unknown,
 }
 
+/// Events of a lane to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// The lane, which is free.
+    pub lane: u64,
+    /// Those after this position.
+    pub after: Position,
+    /// The last position to look at.
+    pub upto: Position,
+}
+
+/// What waits in a lane.
+#[derive(Debug)]
+struct Behind {
+    /// The parcel that holds the lane.
+    parcel: u64,
+    items: VecDeque<Item>,
+}
+
 #[derive(Debug)]
 struct Held {
     items: Vec<Item>,
@@ -141,8 +164,11 @@ pub struct Courier {
     /// Events that have waited and may go, before all fresh ones.
     released: VecDeque<Item>,
     /// By lane that a parcel holds: what waits behind it.
-    behind: HashMap<u64, VecDeque<Item>>,
+    behind: HashMap<u64, Behind>,
     behind_count: usize,
+    /// By lane, the first of its events that are not held though the cursor is past them: they are to
+    /// be read again.
+    skipped: HashMap<u64, Position>,
     parcels: BTreeMap<u64, Held>,
     parcel_items: usize,
     /// Parcels that wait, by when.
@@ -168,6 +194,7 @@ impl Courier {
             released: VecDeque::new(),
             behind: HashMap::new(),
             behind_count: 0,
+            skipped: HashMap::new(),
             parcels: BTreeMap::new(),
             parcel_items: 0,
             waiting: BTreeSet::new(),
@@ -189,6 +216,7 @@ impl Courier {
     ) -> Courier {
         let mut courier = Courier::new(policy, progress.cursor);
         courier.redriven = progress.redriven;
+        courier.skipped = progress.skipped.iter().copied().collect();
         let mut item = |position, round| {
             find(position).map(|(lane, bytes)| Item { position, lane, bytes, round })
         };
@@ -214,7 +242,7 @@ impl Courier {
     pub fn wants(&self) -> bool {
         let ready = self.fresh.len() + self.released.len();
         let free = self.policy.in_flight_max.saturating_sub(self.flying) + 1;
-        ready < self.policy.batch_size * free && self.pending() < self.policy.pending_max()
+        ready < self.policy.batch_size * free && self.pending() < self.policy.pending_max
     }
 
     /// Events held, on their way or waiting.
@@ -304,10 +332,12 @@ impl Courier {
                 break;
             }
             let Some(item) = queue.pop_front() else { break };
-            if let Some(lane) = item.lane.filter(|lane| !mine.contains(lane)) {
-                if let Some(behind) = self.behind.get_mut(&lane) {
-                    behind.push_back(item);
-                    self.behind_count += 1;
+            if let Some(lane) = item.lane {
+                if self.is_skipped(lane, &item) {
+                    continue;
+                }
+                if !mine.contains(&lane) && self.behind.contains_key(&lane) {
+                    self.wait_behind(lane, item);
                     continue;
                 }
                 mine.insert(lane);
@@ -318,12 +348,76 @@ impl Courier {
         (!items.is_empty()).then_some(items)
     }
 
+    /// Puts an event behind the parcel that holds its lane; skips it if that is too much.
+    fn wait_behind(&mut self, lane: u64, item: Item) {
+        let full = self.behind_count >= self.policy.behind_max();
+        let may_skip = item.round == Position::ZERO && self.may_skip(lane);
+        let Some(behind) = self.behind.get_mut(&lane) else { return };
+        let fails = self.parcels.get(&behind.parcel).is_some_and(|held| held.attempts > 0);
+        if full && fails && may_skip {
+            self.skipped.insert(lane, item.position);
+        } else {
+            behind.items.push_back(item);
+            self.behind_count += 1;
+        }
+    }
+
+    fn is_skipped(&self, lane: u64, item: &Item) -> bool {
+        let first = self.skipped.get(&lane);
+        item.round == Position::ZERO && first.is_some_and(|first| *first <= item.position)
+    }
+
+    fn may_skip(&self, lane: u64) -> bool {
+        self.skipped.len() < SKIPPED_MAX || self.skipped.contains_key(&lane)
+    }
+
+    /// Skips what waits behind a parcel that has failed, if too much waits.
+    fn shed(&mut self, key: u64) {
+        if self.behind_count < self.policy.behind_max() {
+            return;
+        }
+        let Some(held) = self.parcels.get(&key) else { return };
+        for lane in held.items.iter().filter_map(|item| item.lane) {
+            let may_skip = self.may_skip(lane);
+            let Some(behind) = self.behind.get_mut(&lane).filter(|_| may_skip) else { continue };
+            let from_log = |item: &Item| item.round == Position::ZERO;
+            let first = behind.items.iter().find(|item| from_log(item)).map(|item| item.position);
+            let Some(first) = first else { continue };
+            let before = behind.items.len();
+            behind.items.retain(|item| !from_log(item));
+            self.behind_count -= before - behind.items.len();
+            self.skipped.insert(lane, first);
+        }
+    }
+
+    /// Events that were skipped and may go now: to be [offered again](Courier::offer_again).
+    pub fn again(&self) -> Option<Again> {
+        if !self.released.is_empty() {
+            return None;
+        }
+        let free = |lane: &u64| !self.behind.contains_key(lane);
+        let (lane, first) = self.skipped.iter().find(|(lane, _)| free(lane))?;
+        Some(Again { lane: *lane, after: first.prev(), upto: self.cursor() })
+    }
+
+    /// Events of a lane that were skipped, in order: all that there are up to a position.
+    pub fn offer_again(&mut self, lane: u64, items: Vec<Item>, upto: Position) {
+        let all = upto >= self.cursor();
+        match self.skipped.get_mut(&lane) {
+            Some(_) if all => drop(self.skipped.remove(&lane)),
+            Some(first) => *first = upto.next(),
+            None => return,
+        }
+        self.released.extend(items);
+    }
+
     /// Keeps a parcel, and its lanes with it.
     fn hold(&mut self, held: Held) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         for lane in held.items.iter().filter_map(|item| item.lane) {
-            self.behind.entry(lane).or_default();
+            let behind = || Behind { parcel: key, items: VecDeque::new() };
+            self.behind.entry(lane).or_insert_with(behind);
         }
         self.parcel_items += held.items.len();
         match held.state {
@@ -341,7 +435,7 @@ impl Courier {
         self.parcel_items -= held.items.len();
         let mut free = Vec::new();
         for lane in held.items.iter().filter_map(|item| item.lane) {
-            free.extend(self.behind.remove(&lane).unwrap_or_default());
+            free.extend(self.behind.remove(&lane).into_iter().flat_map(|behind| behind.items));
         }
         self.behind_count -= free.len();
         // Of one lane they are in order already.
@@ -370,7 +464,7 @@ impl Courier {
     }
 
     fn wait_no_longer(&mut self, now: i64) {
-        for (_, key) in std::mem::take(&mut self.waiting) {
+        for (_, key) in mem::take(&mut self.waiting) {
             if let Some(held) = self.parcels.get_mut(&key) {
                 held.state = State::Waiting(now);
                 self.waiting.insert((now, key));
@@ -420,6 +514,7 @@ impl Courier {
             Some(due) => {
                 self.set(key, State::Waiting(due));
                 self.waiting.insert((due, key));
+                self.shed(key);
                 Verdict::Retry(due)
             }
             None => {
@@ -481,7 +576,7 @@ impl Courier {
         self.flying
     }
 
-    /// Everything up to here has been put into a parcel or behind one.
+    /// Everything up to here has been put into a parcel or behind one, or skipped.
     pub fn cursor(&self) -> Position {
         self.fresh.front().map_or(self.looked, |item| item.position.prev())
     }
@@ -489,10 +584,10 @@ impl Courier {
     /// Everything of the log up to here is delivered, given up, or was not wanted.
     pub fn done(&self) -> Position {
         let parcels = self.parcels.values().flat_map(|held| &held.items);
-        let behind = self.behind.values().flatten();
+        let behind = self.behind.values().flat_map(|behind| &behind.items);
         let held = parcels.chain(behind).chain(&self.released).chain(self.fresh.front());
         let first = held.filter(|item| item.round == Position::ZERO).map(|item| item.position);
-        first.min().map_or(self.looked, Position::prev)
+        first.chain(self.skipped.values().copied()).min().map_or(self.looked, Position::prev)
     }
 
     /// How far it has come, for [`Courier::restore`].
@@ -517,9 +612,12 @@ impl Courier {
                 due,
             });
         }
-        let loose = self.behind.values().flatten().chain(&self.released);
+        let behind = self.behind.values().flat_map(|behind| &behind.items);
+        let loose = behind.chain(&self.released);
         progress.loose.extend(loose.map(|item| (item.position, item.round)));
         progress.loose.sort_unstable();
+        progress.skipped.extend(self.skipped.iter().map(|(lane, first)| (*lane, *first)));
+        progress.skipped.sort_unstable_by_key(|(_, first)| *first);
         progress
     }
 }

@@ -10,5 +10,5 @@ mod subscription;
 mod topic;
 
 pub use bell::{Bell, Seat};
-pub use courier::{Courier, Item, Parcel, Policy, Progress, Verdict, Waiting};
+pub use courier::{Again, Courier, Item, Parcel, Policy, Progress, Verdict, Waiting};
 pub use subscription::{EventSource, Scan, Step, Subscription};

@@ -31,8 +31,8 @@ mod upkeep;
 mod writer;
 
 pub use annal_delivery::{
-    Bell, Courier, EventSource, Item, Parcel, Policy, Progress as CourierProgress, Seat, Step,
-    Subscription, Verdict,
+    Again, Bell, Courier, EventSource, Item, Parcel, Policy, Progress as CourierProgress, Seat,
+    Step, Subscription, Verdict,
 };
 pub use annal_projection::consumers::{Consumer, ConsumerState, Consumers, DeadLetter, Redrive};
 pub use annal_projection::resources::{

@@ -73,7 +73,7 @@ impl Interest {
 
 impl Query {
     /// A query that everything satisfies which satisfies both, as narrow as selectors can say.
-    fn narrowed_by(&self, other: Query) -> Query {
+    pub fn narrowed_by(&self, other: Query) -> Query {
         if self.is_all() {
             return other;
         }

@@ -5,8 +5,9 @@
 
 use annal_event::Position;
 
-/// Version of the bytes.
-const VERSION: u8 = 1;
+/// Version of the bytes. The first had nothing skipped.
+const VERSION: u8 = 2;
+const VERSION_FIRST: u8 = 1;
 
 /// How far a courier has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Progress {
     pub waiting: Vec<Waiting>,
     /// Other events that are not done, and what redrives them; in order.
     pub loose: Vec<(Position, Position)>,
+    /// Lanes of which events are to be read again, and the first of these.
+    pub skipped: Vec<(u64, Position)>,
 }
 
 /// A parcel that has failed before.
@@ -46,7 +49,7 @@ impl Progress {
         let Progress { redriven, mut waiting, mut loose, .. } = self;
         waiting.retain(|waiting| stays(waiting.round, waiting.positions.first()));
         loose.retain(|(position, round)| stays(*round, Some(position)));
-        Progress { cursor, redriven, waiting, loose }
+        Progress { cursor, redriven, waiting, loose, skipped: Vec::new() }
     }
 
     /// As bytes.
@@ -74,13 +77,21 @@ impl Progress {
             push(&mut out, round.get());
             before = position.get();
         }
+        push(&mut out, self.skipped.len() as u64);
+        for (lane, first) in &self.skipped {
+            out.extend_from_slice(&lane.to_le_bytes());
+            push(&mut out, first.get());
+        }
         out
     }
 
     /// Reads it back; `None` if it is something else.
     pub fn decode(bytes: &[u8]) -> Option<Progress> {
-        let mut rest = bytes.strip_prefix(&[VERSION])?;
+        let (version, mut rest) = bytes.split_first()?;
         let rest = &mut rest;
+        if !(VERSION_FIRST..=VERSION).contains(version) {
+            return None;
+        }
         let mut progress = Progress {
             cursor: Position(take(rest)?),
             redriven: Position(take(rest)?),
@@ -102,6 +113,12 @@ impl Progress {
         for _ in 0..take(rest)? {
             before = before.wrapping_add(take(rest)?);
             progress.loose.push((Position(before), Position(take(rest)?)));
+        }
+        let skipped = if *version == VERSION_FIRST { 0 } else { take(rest)? };
+        for _ in 0..skipped {
+            let (lane, after) = rest.split_first_chunk::<8>()?;
+            *rest = after;
+            progress.skipped.push((u64::from_le_bytes(*lane), Position(take(rest)?)));
         }
         rest.is_empty().then_some(progress)
     }
@@ -145,6 +162,7 @@ mod tests {
                 due: 1_800_000_005_000,
             }],
             loose: vec![(Position(5), Position(0)), (Position(999_999), Position(4))],
+            skipped: vec![(u64::MAX, Position(6)), (0, Position(7))],
         };
         for progress in [progress, Progress::default()] {
             let bytes = progress.encode();

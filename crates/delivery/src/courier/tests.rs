@@ -14,6 +14,7 @@ fn policy() -> Policy {
         ordering: Ordering::Subject,
         schedule_ms: vec![100, 1_000, 10_000],
         max_age_ms: None,
+        pending_max: 1_000,
     }
 }
 
@@ -166,29 +167,78 @@ fn an_endpoint_that_is_down_is_asked_one_thing_at_a_time() {
     assert_eq!((positions(&next), next.attempts), (vec![1], 1), "without its long wait");
 }
 
-#[test]
-fn what_is_held_is_bounded() {
-    let policy = policy();
-    let mut courier = Courier::new(policy.clone(), Position::ZERO);
-    let (mut at, mut now) = (0, 0);
-    for _ in 0..20_000 {
-        while courier.wants() {
-            at += 1;
-            courier.offer(item(&policy, at, if at % 2 == 0 { "stuck" } else { "flows" }));
-        }
-        while let Some(parcel) = courier.next(now) {
-            if positions(&parcel)[0] == 2 {
-                courier.failed(parcel.key, now, Some(0), EVEN);
-            } else {
-                courier.delivered(parcel.key, now);
+/// Reads again what was skipped of events `1..=last`, at most `most` at a time.
+fn read_again(courier: &mut Courier, lane_of: impl Fn(u64) -> Option<u64>, most: usize) {
+    while let Some(again) = courier.again() {
+        let range = again.after.get() + 1..=again.upto.get();
+        let mut items = Vec::new();
+        let mut upto = again.upto;
+        for at in range.filter(|at| lane_of(*at) == Some(again.lane)) {
+            let lane = Some(again.lane);
+            items.push(Item { position: Position(at), lane, bytes: 100, round: Position::ZERO });
+            if items.len() == most {
+                upto = Position(at);
+                break;
             }
         }
-        now += 0;
+        courier.offer_again(again.lane, items, upto);
     }
-    assert!(courier.pending() <= policy.pending_max(), "{}", courier.pending());
-    assert_eq!((courier.wants(), courier.done()), (false, Position(1)));
-    let progress = courier.progress().encode();
-    assert!(progress.len() < 8 * policy.pending_max(), "{}", progress.len());
+}
+
+#[test]
+fn what_is_held_is_bounded_and_a_lane_that_fails_holds_up_no_other() {
+    const EVENTS: u64 = 20_000;
+    let policy = Policy { schedule_ms: vec![1_000], ..policy() };
+    let subject = |at: u64| if at.is_multiple_of(2) { "stuck" } else { "flows" };
+    let lane_of = |at: u64| policy.lane(Some(subject(at)));
+    let mut courier = Courier::new(policy.clone(), Position::ZERO);
+    let (mut now, mut arrived) = (0, Vec::new());
+    let pass = |courier: &mut Courier, now: i64, works: bool, arrived: &mut Vec<u64>| loop {
+        while courier.wants() && courier.looked().get() < EVENTS {
+            let at = courier.looked().get() + 1;
+            courier.offer(item(&policy, at, subject(at)));
+        }
+        read_again(courier, lane_of, 100);
+        assert!(courier.pending() <= policy.pending_max, "{}", courier.pending());
+        let Some(parcel) = courier.next(now) else { break };
+        let at = positions(&parcel)[0];
+        if works || subject(at) == "flows" {
+            courier.delivered(parcel.key, now);
+            arrived.push(at);
+        } else {
+            courier.failed(parcel.key, now, None, EVEN);
+        }
+    };
+    pass(&mut courier, now, false, &mut arrived);
+    assert_eq!(arrived, (1..=EVENTS).step_by(2).collect::<Vec<_>>(), "all of the other lane");
+    assert_eq!((courier.looked(), courier.done()), (Position(EVENTS), Position(1)));
+    let progress = courier.progress();
+    assert!(progress.encode().len() < 8 * policy.pending_max);
+    let find = |at: Position| Some((lane_of(at.get()), 100));
+    let mut restored = Courier::restore(policy.clone(), &progress, find);
+    now += 1_000;
+    for courier in [&mut courier, &mut restored] {
+        arrived.clear();
+        pass(courier, now, true, &mut arrived);
+        assert_eq!(arrived, (2..=EVENTS).step_by(2).collect::<Vec<_>>(), "in order, once");
+        assert_eq!((courier.done(), courier.again()), (Position(EVENTS), None));
+    }
+}
+
+#[test]
+fn a_lane_that_begins_to_fail_makes_room() {
+    let mut courier = offered(Policy { pending_max: 8, ..policy() }, &["a"; 8]);
+    assert_eq!(sent(&mut courier, 0), [[1]]);
+    assert_eq!((courier.wants(), courier.pending()), (false, 8), "it may be slow");
+    courier.failed(0, 0, None, EVEN);
+    assert_eq!((courier.wants(), courier.pending()), (true, 1));
+    assert_eq!((courier.done(), courier.again()), (Position(0), None));
+    let again = courier.next(100).expect("due");
+    courier.delivered(again.key, 100);
+    assert_eq!(courier.done(), Position(1), "the others are still to come");
+    let lane = policy().lane(Some("a")).expect("a lane");
+    let expected = Again { lane, after: Position(1), upto: Position(8) };
+    assert_eq!(courier.again(), Some(expected));
 }
 
 #[test]
@@ -230,10 +280,11 @@ proptest! {
         batch_size in 1_usize..5,
         lanes in 1_u64..5,
         unordered in any::<bool>(),
+        pending_max in prop_oneof![4_usize..20, Just(1_000)],
     ) {
         const EVENTS: u64 = 60;
         let ordering = if unordered { Ordering::None } else { Ordering::Subject };
-        let policy = Policy { batch_size, ordering, ..policy() };
+        let policy = Policy { batch_size, ordering, pending_max, ..policy() };
         let lane_of = |at: u64| policy.lane(Some(&(at % lanes).to_string()));
         let find = |at: Position| Some((lane_of(at.get()), 100));
         let mut courier = Courier::new(policy.clone(), Position::ZERO);
@@ -250,8 +301,10 @@ proptest! {
                     position: Position(at), lane: lane_of(at), bytes: 100, round: Position::ZERO,
                 });
             }
+            read_again(&mut courier, lane_of, 7);
             while let Some(parcel) = courier.next(now) {
                 flying.push(parcel);
+                read_again(&mut courier, lane_of, 7);
             }
             prop_assert!(flying.len() <= policy.in_flight_max);
             let Some(parcel) = (!flying.is_empty())

@@ -6,12 +6,12 @@
 use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use annal_engine::{
-    Consumer, ConsumerState, Courier, CourierProgress, Engine, Found as Stored, Item, Parcel,
-    Policy, Verdict, progress_register,
+    Again, Consumer, ConsumerState, Courier, CourierProgress, Engine, Found as Stored, Item,
+    Parcel, Policy, ReadSpec, Verdict, progress_register,
 };
 use annal_event::{
-    ConsumerEvent, ConsumerSpec, DeadLetters, Format, Interest, Ordering, Position, StoredEvent,
-    proto,
+    ConsumerEvent, ConsumerSpec, DeadLetters, Format, Interest, Ordering, Pattern, Position, Query,
+    Selector, StoredEvent, proto,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -23,6 +23,7 @@ use super::{
     outcome::Outcome, sender::Outgoing, sign,
 };
 use crate::{
+    read::off_the_reactor,
     shared::Shared,
     stream::follow::{Follow, Found},
 };
@@ -33,8 +34,12 @@ const IN_FLIGHT_MAX: usize = 8;
 /// About so many bytes of events in one request.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Events read at a time.
+/// Least number of events of which it is held that they wait, whatever the size of batches.
+const PENDING_LEAST: usize = 4_096;
+
+/// Events, and about so many bytes of them, read at a time.
 const READ_EVENTS: usize = 256;
+const READ_BYTES: usize = 256 * 1024;
 
 /// How long to wait before something that should work is tried again.
 const SORE_WAIT: Duration = Duration::from_secs(2);
@@ -135,10 +140,13 @@ fn load(engine: &Engine, consumer: &Consumer) -> CourierProgress {
 }
 
 fn policy(spec: &ConsumerSpec) -> Policy {
+    let batch_size = if spec.format == Format::CloudEvents { 1 } else { spec.batch_size as usize };
+    let in_flight_max = if spec.ordering == Ordering::Log { 1 } else { IN_FLIGHT_MAX };
     Policy {
-        batch_size: if spec.format == Format::CloudEvents { 1 } else { spec.batch_size as usize },
+        batch_size,
         batch_bytes: BATCH_BYTES,
-        in_flight_max: if spec.ordering == Ordering::Log { 1 } else { IN_FLIGHT_MAX },
+        in_flight_max,
+        pending_max: (8 * batch_size * in_flight_max).max(PENDING_LEAST),
         ordering: spec.ordering,
         schedule_ms: spec.retry.schedule_ms.clone(),
         max_age_ms: spec.retry.max_age_ms,
@@ -219,6 +227,15 @@ impl<'c> Carrier<'c> {
             {
                 return end;
             }
+            if closing.is_none()
+                && !shared.is_stopping()
+                && let Some(again) = self.courier.again()
+            {
+                match self.read_again(again).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                }
+            }
             self.tell();
             if closing.is_some() && self.flights.is_empty() {
                 return closing.unwrap_or(End::Changed);
@@ -297,6 +314,53 @@ impl<'c> Carrier<'c> {
         self.courier.passed(looked);
     }
 
+    /// Reads on in a lane whose events were skipped.
+    async fn read_again(&mut self, again: Again) -> Result<(), End> {
+        let (view, policy) = (Arc::clone(self.engine.view()), self.policy.clone());
+        let interest = self.interest.clone();
+        let read = off_the_reactor(move || {
+            let of_lane = |stored: &StoredEvent| lane(&policy, stored).0 == Some(again.lane);
+            let mut interest = interest;
+            // Mostly the subject says where to look.
+            if let Stored::Event(first) = view.get(again.after.next())?
+                && of_lane(&first)
+                && let Some(subject) =
+                    proto::keys(first.record()).ok().and_then(|keys| keys.subject)
+            {
+                let subjects = vec![Pattern::Exact(subject.to_owned())];
+                let subject = Query::one(Selector { subjects, ..Selector::default() });
+                interest.query = interest.query.narrowed_by(subject);
+            }
+            let (after, before) = (Some(again.after), Some(again.upto.next()));
+            let spec = ReadSpec { interest, after, before, ..ReadSpec::default() };
+            let mut cursor = view.cursor(&spec)?;
+            let (mut events, mut more) = (Vec::new(), true);
+            while more && events.is_empty() {
+                more = cursor.next(READ_EVENTS, READ_BYTES, &mut events)?;
+            }
+            let last = events.last().filter(|_| more).map(StoredEvent::position);
+            events.retain(of_lane);
+            let upto = last.unwrap_or(again.upto);
+            Ok::<_, annal_engine::ReadError>((events, upto))
+        });
+        let (events, upto) = match read.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                tracing::error!(%error, consumer = self.id(), "the log could not be read");
+                return Err(End::Sore);
+            }
+            Err(_) => return Err(End::Sore),
+        };
+        let wanted = events.iter().filter(|stored| !self.is_before_its_topic(stored));
+        let items = wanted.map(|stored| {
+            let (lane, bytes) = lane(&self.policy, stored);
+            Item { position: stored.position(), lane, bytes, round: Position::ZERO }
+        });
+        let items = items.collect();
+        self.courier.offer_again(again.lane, items, upto);
+        Ok(())
+    }
+
     /// Whether an event came before what is wanted of its topic.
     fn is_before_its_topic(&self, stored: &StoredEvent) -> bool {
         let topics = &self.consumer.spec.topics;
@@ -313,9 +377,10 @@ impl<'c> Carrier<'c> {
         let (id, head) = (&self.consumer.spec.id, self.engine.head());
         match self.engine.view().consumers().get(id, head) {
             Ok(Some(now)) if now == *self.consumer => {}
-            // Moved or removed: what is on its way is of no interest any more.
-            Ok(Some(now)) if now.epoch == self.consumer.epoch => return Ok(false),
-            Ok(_) => return Err(End::Changed),
+            // What is on its way is waited for: no lane has two requests at a time.
+            Ok(Some(_)) => return Ok(false),
+            // Removed: it is of no interest any more.
+            Ok(None) => return Err(End::Changed),
             Err(_) => return Err(End::Sore),
         }
         if let Some(keys) = Keys::load(self.engine.registers(), id) {

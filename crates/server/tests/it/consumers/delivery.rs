@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant},
@@ -288,6 +288,63 @@ fn what_is_given_up_can_be_delivered_after_all() {
     assert_eq!(sink.wait_for(10)[9].ids(), ["bad-1"]);
     assert_eq!(post(&served, &redrive, "{}").text(), "{\"redriven\":0}");
     assert_eq!(letters(), serde_json::json!([]));
+}
+
+#[test]
+fn a_subject_that_fails_holds_up_no_other_however_much_waits_behind_it() {
+    const EVENTS: usize = 5_000;
+    let served = served();
+    let poison = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&poison);
+    let sink = Sink::that(move |_, arrived| {
+        let bad = arrived.ids().iter().any(|id| id.starts_with("bad"));
+        status(if bad && told.load(SeqCst) { 500 } else { 200 })
+    });
+    let more = ",\"batch_size\":10,\"retry\":{\"schedule_ms\":[600000]}";
+    let (id, _) = durable(&served, &sink.url(), more);
+    append(&served, "bad-0", "bad", "");
+    sink.wait_for(1);
+    let event = |n: usize| {
+        format!(
+            r#"{{"specversion":"1.0","id":"bad-{n}","source":"/s","type":"happened","subject":"bad"}}"#
+        )
+    };
+    let events: Vec<_> = (1..=EVENTS).map(event).collect();
+    let batch = format!(
+        "POST /events\ncontent-type: application/cloudevents-batch+json\n\n[{}]",
+        events.join(",")
+    );
+    assert_eq!(served.send(&batch).status, 201);
+    append(&served, "good", "good", "");
+    assert_eq!(sink.wait_for(2)[1].ids(), ["good"]);
+    assert_eq!(consumer(&served, &id)["lag"], EVENTS + 2);
+    poison.store(false, SeqCst);
+    assert_eq!(post(&served, &format!("/consumers/{id}/resume"), "").status, 200);
+    until("the rest", || consumer(&served, &id)["lag"] == 0);
+    let bad: Vec<_> = sink.arrived()[2..].iter().flat_map(|arrived| arrived.ids()).collect();
+    let expected: Vec<_> = (0..=EVENTS).map(|n| format!("bad-{n}")).collect();
+    assert!(bad == expected, "in order, once");
+}
+
+#[test]
+fn a_move_waits_for_what_is_on_its_way() {
+    let served = served();
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let sink = Sink::that(move |_, _| {
+        seen.fetch_max(under_way.fetch_add(1, SeqCst) + 1, SeqCst);
+        thread::sleep(Duration::from_millis(200));
+        under_way.fetch_sub(1, SeqCst);
+        status(200)
+    });
+    let (id, _) = durable(&served, &sink.url(), ",\"batch_size\":1");
+    append(&served, "e1", "s", "");
+    sink.wait_for(1);
+    let sought = post(&served, &format!("/consumers/{id}/seek"), "{\"to\":\"earliest\"}");
+    assert_eq!(sought.status, 200);
+    assert_eq!(sink.wait_for(2)[1].ids(), ["e1"], "again, from the beginning");
+    until("it to end", || consumer(&served, &id)["lag"] == 0);
+    assert_eq!(most.load(SeqCst), 1, "one request of a subject at a time");
 }
 
 #[test]

@@ -146,8 +146,11 @@ fn paused_resumed_moved_removed() {
     assert_eq!(consumer(&served, &id)["lag"], 2);
     assert_eq!(post(&served, &path("resume"), "").json()["state"], "active");
     assert_eq!(sink.wait_for(3)[2].ids(), ["e3"]);
-    let sought = post(&served, &path("seek"), "{\"to\":\"earliest\"}");
-    assert_eq!((sought.status, &sought.json()["position"]), (200, &"0".into()));
+    until("it to be done", || consumer(&served, &id)["lag"] == 0);
+    post(&served, &path("pause"), "");
+    let sought = post(&served, &path("seek"), "{\"to\":\"earliest\"}").json();
+    assert_eq!((&sought["position"], &sought["lag"]), (&"0".into(), &3.into()), "as it is now");
+    assert_eq!(post(&served, &path("resume"), "").status, 200);
     let again: Vec<_> = sink.wait_for(6)[3..].iter().flat_map(|arrived| arrived.ids()).collect();
     assert_eq!(again, ["e1", "e2", "e3"]);
     for wrong in [
