@@ -13,6 +13,7 @@ use annal_projection::{
     draft::Draft,
     index::Order,
     resources::{self, Place, SchemaChange},
+    schema::Looks,
     store::Change,
     topics::{self, Judged, TopicChange, number_of},
 };
@@ -147,7 +148,7 @@ impl Head<'_> {
             found.retain(|position| !self.hidden.contains(*position));
         }
         found.truncate(SUITED_EVENTS_MAX);
-        let mut bytes = 0;
+        let (mut bytes, mut looks) = (0, Looks::default());
         for position in found {
             let stored = self.stored(position)?;
             bytes += stored.record().len();
@@ -155,7 +156,10 @@ impl Head<'_> {
                 break;
             }
             let event = decode(stored.record())?;
-            let errors = change.errors(&event);
+            let errors = change.errors(&event, &mut looks);
+            if looks.are_spent() {
+                break;
+            }
             if !errors.is_empty() {
                 let refusal = topics::Refusal::StoredEvent {
                     topic: topic.name.clone(),

@@ -7,6 +7,7 @@ use annal_event::Position;
 
 use crate::{
     Order,
+    schema::Looks,
     store::{Change, Key, KeyRange, Store, StoreError, Value, View},
 };
 
@@ -18,13 +19,16 @@ pub struct Draft {
     /// Of the event that is being looked at.
     current: Vec<Change>,
     done: Vec<(Position, Vec<Change>)>,
+    /// For checking what is decided together.
+    pub(crate) looks: Looks,
 }
 
 impl Draft {
     /// On top of everything that is staged.
     pub fn new(store: &Store) -> Draft {
         let view = store.view(Position::MAX);
-        Draft { view, changed: BTreeMap::new(), current: Vec::new(), done: Vec::new() }
+        let looks = Looks::default();
+        Draft { view, changed: BTreeMap::new(), current: Vec::new(), done: Vec::new(), looks }
     }
 
     /// The rows without what is being decided.

@@ -326,9 +326,40 @@ fn step(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
+/// What one append may spend on checking documents against schemas, in looks of a schema at a part of
+/// a document: appends are judged one after the other, and all the others wait meanwhile.
+const LOOKS_MAX: u64 = 1_000_000_000;
+
+/// What is left of [`LOOKS_MAX`].
+#[derive(Debug)]
+pub struct Looks {
+    left: u64,
+}
+
+impl Default for Looks {
+    fn default() -> Looks {
+        Looks { left: LOOKS_MAX }
+    }
+}
+
+impl Looks {
+    /// Whether more was wanted than there was.
+    pub fn are_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    fn take(&mut self, looks: u64) -> bool {
+        let left = self.left.checked_sub(looks);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
 /// A schema, ready to be used.
 pub(crate) struct Compiled {
     validator: Validator,
+    /// How many schemas look at a part, at most.
+    work: u64,
     /// How many schemas look at a part for each that looks at what it stands in, at most; 1 where
     /// references cannot multiply that.
     branches: u64,
@@ -355,12 +386,12 @@ impl Compiled {
             .should_validate_formats(schema.get("x-formats") == Some(&Value::Bool(true)))
             .offline()
             .build(schema);
-        let compiled = |validator| Compiled { validator, branches };
+        let compiled = |validator| Compiled { validator, work, branches };
         validator.map(compiled).map_err(SchemaError::from)
     }
 
-    /// What of a document breaks it; the first few.
-    pub(crate) fn errors(&self, document: &str) -> Vec<SchemaError> {
+    /// What of a document breaks it; the first few. That it is too much to look at breaks it, too.
+    pub(crate) fn errors(&self, document: &str, looks: &mut Looks) -> Vec<SchemaError> {
         let value: Value = match serde_json::from_str(document) {
             Ok(value) => value,
             // Lone surrogates: text that JSON allows and Unicode does not.
@@ -368,10 +399,19 @@ impl Compiled {
                 return vec![SchemaError::of_root(format!("cannot be validated: {error}"))];
             }
         };
+        let parts = parts_of(&value);
+        if !looks.take(parts.saturating_mul(self.work)) {
+            let message = format!(
+                "it has {parts} parts, and up to {} schemas look at one: with what comes with it, that \
+                 is too much to check; send less together, or simplify the schema",
+                self.work
+            );
+            return vec![SchemaError::of_root(message)];
+        }
         if self.validator.is_valid(&value) {
             return Vec::new();
         }
-        if self.branches > 1 && looks(&value, self.branches) > TOLD_MAX {
+        if self.branches > 1 && looks_by_level(&value, self.branches) > TOLD_MAX {
             return vec![SchemaError::of_root(
                 "it breaks the schema, whose branches refer on; where is told of smaller or flatter \
                  documents only",
@@ -381,9 +421,17 @@ impl Compiled {
     }
 }
 
+fn parts_of(value: &Value) -> u64 {
+    match value {
+        Value::Object(members) => 1 + members.values().map(parts_of).sum::<u64>(),
+        Value::Array(items) => 1 + items.iter().map(parts_of).sum::<u64>(),
+        _ => 1,
+    }
+}
+
 /// How often parts of a document are looked at, if that multiplies with every level.
-fn looks(value: &Value, branches: u64) -> u64 {
-    let add = |sum: u64, part| sum.saturating_add(looks(part, branches));
+fn looks_by_level(value: &Value, branches: u64) -> u64 {
+    let add = |sum: u64, part| sum.saturating_add(looks_by_level(part, branches));
     let parts = match value {
         Value::Object(members) => members.values().fold(0, add),
         Value::Array(items) => items.iter().fold(0, add),
@@ -416,17 +464,24 @@ mod tests {
                     r##"{{"$defs":{{"n":{{"{keyword}":[{branch},{branch}]}}}},"$ref":"#/$defs/n"}}"##
                 ));
                 let begun = Instant::now();
-                let errors = schema.errors(&nested(100));
+                let errors = schema.errors(&nested(100), &mut Looks::default());
                 assert!(begun.elapsed() < Duration::from_secs(2), "{keyword}");
                 // Both branches of `oneOf` hold, or none.
                 assert_eq!(errors.is_empty(), valid && keyword != "oneOf", "{keyword}: {errors:?}");
-                assert!(!valid || keyword == "oneOf" || schema.errors(&nested(3)).is_empty());
+                assert!(
+                    !valid
+                        || keyword == "oneOf"
+                        || schema.errors(&nested(3), &mut Looks::default()).is_empty()
+                );
             }
             let told = compiled(&format!(
                 r##"{{"$defs":{{"n":{{"allOf":[{branch},{branch}]}}}},"$ref":"#/$defs/n"}}"##
             ));
-            let pointers: Vec<String> =
-                told.errors(&nested(2)).into_iter().map(|error| error.pointer).collect();
+            let pointers: Vec<String> = told
+                .errors(&nested(2), &mut Looks::default())
+                .into_iter()
+                .map(|error| error.pointer)
+                .collect();
             assert_eq!(pointers.contains(&"/a".to_owned()), !valid, "{pointers:?}");
         }
         let to = r##"{"$ref":"#/$defs/n"}"##;
@@ -441,7 +496,7 @@ mod tests {
         ] {
             let schema = compiled(&format!(r##"{{"$defs":{{"n":{node}}},"$ref":"#/$defs/n"}}"##));
             let begun = Instant::now();
-            assert_eq!(schema.errors(&nested(100)).len(), 1, "{node}");
+            assert_eq!(schema.errors(&nested(100), &mut Looks::default()).len(), 1, "{node}");
             assert!(begun.elapsed() < Duration::from_secs(2), "{node}");
         }
         let wide = format!("[{}]", vec![nested(9); 10_000].join(","));
@@ -449,10 +504,10 @@ mod tests {
             r##"{{"$defs":{{"n":{{"anyOf":[{one},{one}]}}}},"items":{{"$ref":"#/$defs/n"}}}}"##
         ));
         let begun = Instant::now();
-        assert_eq!(schema.errors(&wide).len(), 1);
+        assert_eq!(schema.errors(&wide, &mut Looks::default()).len(), 1);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         let list = compiled(r##"{"properties":{"a":{"$ref":"#"}},"type":"object"}"##);
-        let errors = list.errors(&nested(100));
+        let errors = list.errors(&nested(100), &mut Looks::default());
         assert_eq!(errors[0].pointer, "/a".repeat(100), "without branches all is told");
     }
 
@@ -461,14 +516,15 @@ mod tests {
         let all: Vec<String> = (1..60).map(|n| format!("{{\"maxItems\":{n}}}")).collect();
         let schema = compiled(&format!("{{\"allOf\":[{}]}}", all.join(",")));
         let long = "é\\\"".repeat(200_000);
-        let errors = schema.errors(&format!("[\"{long}\"{}]", ",1".repeat(60)));
+        let errors =
+            schema.errors(&format!("[\"{long}\"{}]", ",1".repeat(60)), &mut Looks::default());
         assert_eq!(errors.len(), ERRORS_MAX);
         assert_eq!(errors[0].message, "value has more than 1 item", "the value is left out");
-        let short = schema.errors("[1,2]");
+        let short = schema.errors("[1,2]", &mut Looks::default());
         assert_eq!(short[0].message, "[1,2] has more than 1 item");
 
         let names = compiled(&format!("{{\"required\":[\"{long}\"]}}"));
-        let cut = &names.errors("{}")[0].message;
+        let cut = &names.errors("{}", &mut Looks::default())[0].message;
         assert!(cut.len() <= MESSAGE_BYTES_MAX && cut.ends_with(ELLIPSIS), "{cut}");
         assert!(cut.len() > MESSAGE_BYTES_MAX - 4 && cut.starts_with("\"é"), "{cut}");
 
@@ -476,7 +532,11 @@ mod tests {
             compiled(r#"{"additionalProperties":{"additionalProperties":{"type":"null"}}}"#);
         for (length, expected) in [(997, 1_000), (998, 2), (100_000, 2)] {
             let document = format!("{{\"a\":{{\"{}\":1}}}}", "k".repeat(length));
-            assert_eq!(values.errors(&document)[0].pointer.len(), expected, "{length}");
+            assert_eq!(
+                values.errors(&document, &mut Looks::default())[0].pointer.len(),
+                expected,
+                "{length}"
+            );
         }
     }
 
@@ -492,6 +552,27 @@ mod tests {
             );
             let refused = Compiled::of(&parse(&text).expect("JSON")).is_err();
             assert_eq!(refused, length > 250, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_refused() {
+        let each: Vec<_> =
+            (0..4_900).map(|n| format!(r#"{{"not":{{"contains":{{"const":{n}}}}}}}"#)).collect();
+        let schema = compiled(&format!(r#"{{"allOf":[{}]}}"#, each.join(",")));
+        let elements = |count| format!("[{}]", vec!["-1"; count].join(","));
+        let mut looks = Looks::default();
+        assert!(schema.errors(&elements(50_000), &mut looks).is_empty());
+        let begun = Instant::now();
+        let errors = schema.errors(&elements(250_000), &mut looks);
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(errors[0].message.contains("250001 parts"), "{errors:?}");
+        assert!(looks.are_spent());
+        // A simple one may look at as much as one sends.
+        let simple = compiled(r#"{"type":"array","items":{"type":"number"}}"#);
+        let mut looks = Looks::default();
+        for _ in 0..64 {
+            assert!(simple.errors(&elements(250_000), &mut looks).is_empty());
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     draft::Draft,
     failure::Refuses,
+    schema::Looks,
     store::{StoreError, Value},
 };
 
@@ -86,7 +87,7 @@ impl Resources {
         }
         let schema = self.schema(resource.ty(), Position::MAX);
         if checks.is_some() {
-            self.check(commit, new.as_deref(), schema.as_deref())?;
+            self.check(commit, new.as_deref(), schema.as_deref(), &mut draft.looks)?;
         }
         constraint::update(
             draft,
@@ -120,6 +121,7 @@ impl Resources {
         commit: &Commit<'_>,
         new: Option<&str>,
         schema: Option<&Schema>,
+        looks: &mut Looks,
     ) -> Result<(), Refusal> {
         let (resource, max) = (|| commit.key.to_string(), self.rules.document_bytes_max);
         if new.is_some_and(|text| text.len() > max) {
@@ -131,7 +133,7 @@ impl Resources {
             return Err(Refusal::UnknownSchema { schema });
         }
         let (Some(schema), Some(text)) = (schema, new) else { return Ok(()) };
-        let errors = schema.errors(text);
+        let errors = schema.errors(text, looks);
         if errors.is_empty() {
             return Ok(());
         }

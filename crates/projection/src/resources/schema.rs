@@ -9,7 +9,7 @@ use annal_event::Position;
 use serde_json::Value;
 
 use crate::{
-    schema::{Compiled, SchemaError, own_keywords_at_the_root, parse},
+    schema::{Compiled, Looks, SchemaError, own_keywords_at_the_root, parse},
     versions::Versions,
 };
 
@@ -54,8 +54,8 @@ impl Schema {
     }
 
     /// What of a document breaks it; the first few.
-    pub(super) fn errors(&self, document: &str) -> Vec<SchemaError> {
-        self.compiled.errors(document)
+    pub(super) fn errors(&self, document: &str, looks: &mut Looks) -> Vec<SchemaError> {
+        self.compiled.errors(document, looks)
     }
 }
 
@@ -105,7 +105,11 @@ mod tests {
     }
 
     fn pointers(schema: &Schema, document: &str) -> Vec<String> {
-        schema.errors(document).into_iter().map(|error| error.pointer).collect()
+        schema
+            .errors(document, &mut Looks::default())
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect()
     }
 
     #[test]
@@ -115,12 +119,19 @@ mod tests {
                {"email":{"type":"string","format":"email"},"tags":{"items":{"minLength":2}}}}"#,
         )
         .expect("a schema");
-        assert!(schema.errors(r#"{"title":"x","email":"a@b.example","tags":["ab"]}"#).is_empty());
+        assert!(
+            schema
+                .errors(
+                    r#"{"title":"x","email":"a@b.example","tags":["ab"]}"#,
+                    &mut Looks::default()
+                )
+                .is_empty()
+        );
         assert_eq!(
             pointers(&schema, r#"{"email":"nobody","tags":["ab","c"]}"#),
             ["", "/email", "/tags/1"]
         );
-        assert!(schema.errors("{}")[0].message.contains("title"));
+        assert!(schema.errors("{}", &mut Looks::default())[0].message.contains("title"));
     }
 
     #[test]
@@ -218,7 +229,7 @@ mod tests {
         let schema = compile(r#"{"pattern":"^(a+)+$"}"#).expect("a schema");
         let text = format!("\"{}!\"", "a".repeat(50_000));
         let begun = std::time::Instant::now();
-        assert_eq!(schema.errors(&text).len(), 1);
+        assert_eq!(schema.errors(&text, &mut Looks::default()).len(), 1);
         assert!(begun.elapsed() < std::time::Duration::from_secs(2));
         assert!(
             compile(r#"{"pattern":"(?=a)"}"#).is_err(),

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use annal_event::{Event, Position, TopicEvent};
 
 use super::{Counter, MARK_EVERY, Mark, Refusal, TOPICS_MAX, Topic, Topics, key, row};
-use crate::{draft::Draft, failure::Refuses, schema::SchemaError, store::StoreError};
+use crate::{
+    draft::Draft,
+    failure::Refuses,
+    schema::{Looks, SchemaError},
+    store::StoreError,
+};
 
 /// Why an event was not folded.
 pub type Failure = crate::Failure<Refusal>;
@@ -45,8 +50,8 @@ impl TopicChange {
     }
 
     /// What of a stored event breaks the topic as it will be.
-    pub fn errors(&self, event: &Event<'_>) -> Vec<SchemaError> {
-        self.topic.errors(event)
+    pub fn errors(&self, event: &Event<'_>, looks: &mut Looks) -> Vec<SchemaError> {
+        self.topic.errors(event, looks)
     }
 }
 
@@ -66,7 +71,7 @@ impl Topics {
             return Err(Refusal::UnknownTopic { topic: name.to_owned() }.into());
         };
         if check {
-            topic.check(event)?;
+            topic.check(event, &mut draft.looks)?;
         }
         let bytes = event.data.bytes().map_or(0, <[u8]>::len) as u64;
         Ok(Judged::Numbered(count(draft, name, bytes, position)?))

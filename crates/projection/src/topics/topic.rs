@@ -6,7 +6,7 @@ use annal_event::{Event, Position, Retention, TopicSchema, TopicSpec};
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use crate::schema::{Compiled, SchemaError, own_keywords_at_the_root, parse};
+use crate::schema::{Compiled, Looks, SchemaError, own_keywords_at_the_root, parse};
 
 /// The topic of messages for realtime clients. It is there without anybody creating it.
 pub const REALTIME: &str = "realtime";
@@ -144,7 +144,7 @@ impl Topic {
     }
 
     /// Whether it takes an event.
-    pub(super) fn check(&self, event: &Event<'_>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, event: &Event<'_>, looks: &mut Looks) -> Result<(), Refusal> {
         let Some(listed) = self.of_type(&event.ty) else {
             if self.open {
                 return Ok(());
@@ -153,7 +153,7 @@ impl Topic {
             let (topic, ty) = (self.name.clone(), event.ty.to_string());
             return Err(Refusal::UnlistedType { topic, ty, types });
         };
-        let errors = listed.errors(event);
+        let errors = listed.errors(event, looks);
         if errors.is_empty() {
             return Ok(());
         }
@@ -161,17 +161,17 @@ impl Topic {
     }
 
     /// What of an event's payload breaks the schema for its type, if that has one.
-    pub(super) fn errors(&self, event: &Event<'_>) -> Vec<SchemaError> {
-        self.of_type(&event.ty).map(|listed| listed.errors(event)).unwrap_or_default()
+    pub(super) fn errors(&self, event: &Event<'_>, looks: &mut Looks) -> Vec<SchemaError> {
+        self.of_type(&event.ty).map(|listed| listed.errors(event, looks)).unwrap_or_default()
     }
 }
 
 impl Listed {
-    fn errors(&self, event: &Event<'_>) -> Vec<SchemaError> {
+    fn errors(&self, event: &Event<'_>, looks: &mut Looks) -> Vec<SchemaError> {
         let Some(compiled) = &self.compiled else { return Vec::new() };
         match (event.data.json(), event.data.is_none()) {
-            (Some(payload), _) => compiled.errors(payload),
-            (None, true) => compiled.errors("null"),
+            (Some(payload), _) => compiled.errors(payload, looks),
+            (None, true) => compiled.errors("null", looks),
             (None, false) => vec![SchemaError::of_root("is not JSON; send it as application/json")],
         }
     }
