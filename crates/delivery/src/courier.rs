@@ -336,11 +336,13 @@ impl Courier {
                 if self.is_skipped(lane, &item) {
                     continue;
                 }
-                if !mine.contains(&lane) && self.behind.contains_key(&lane) {
-                    self.wait_behind(lane, item);
-                    continue;
+                if !mine.contains(&lane) {
+                    if self.behind.contains_key(&lane) {
+                        self.wait_behind(lane, item);
+                        continue;
+                    }
+                    mine.insert(lane);
                 }
-                mine.insert(lane);
             }
             bytes += item.bytes;
             items.push(item);
