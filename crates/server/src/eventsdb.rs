@@ -43,6 +43,16 @@ impl Wanted {
         from.map_err(|_| invalid("from_id", "`from_id` is a position: a number, not below 0"))
     }
 
+    /// Where a stream begins. One that is ahead of the head would wait for events that others get now.
+    pub(crate) fn begin(&self, engine: &Engine) -> Result<Position, Problem> {
+        let (from, head) = (self.from()?.unwrap_or_default(), engine.head());
+        if from > head {
+            let detail = format!("`from_id` {from} is ahead of the last event, which is {head}");
+            return Err(invalid("from_id", detail));
+        }
+        Ok(from)
+    }
+
     fn pattern(&self) -> Result<Option<Pattern>, Problem> {
         if !self.recursive {
             return match self.subject.as_str() {

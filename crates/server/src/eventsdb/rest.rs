@@ -153,7 +153,7 @@ async fn look(
     if let Some(seen) = last_event_id(head)? {
         wanted.from_id = Some(seen);
     }
-    let (interest, from) = (wanted.interest()?, wanted.from()?.unwrap_or_default());
+    let (interest, from) = (wanted.interest()?, wanted.begin(engine)?);
     let place = client_place(shared)?;
     let body = EventsBody::new(place, engine, interest, from);
     let mut response = Response::new(Reply::Events(Box::new(body)));

@@ -49,7 +49,7 @@ impl EventsDb {
     }
 
     fn follow(&self, engine: &Engine, wanted: &Wanted) -> Result<Followed, Problem> {
-        let (interest, from) = (wanted.interest()?, wanted.from()?.unwrap_or_default());
+        let (interest, from) = (wanted.interest()?, wanted.begin(engine)?);
         let place = eventsdb::client_place(&self.shared)?;
         let options = &self.shared.options;
         let most = options.client_buffer_events;

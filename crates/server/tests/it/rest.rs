@@ -141,8 +141,11 @@ fn a_stream_replays_and_goes_on() {
             assert_eq!(stream.next(), expected);
         }
     });
-    let refused = send(&served, "GET /events/stream");
-    assert_eq!(refused.code(), "invalid-parameter");
+    for query in ["", "?subject=a&from_id=351", "?subject=a\nlast-event-id: 351"] {
+        let refused = send(&served, &format!("GET /events/stream{query}"));
+        assert_eq!(refused.code(), "invalid-parameter", "{query}");
+    }
+    Stream::open(&served, "/events/stream?subject=a&from_id=350");
 }
 
 #[test]

@@ -103,6 +103,9 @@ fn a_stream_replays_and_goes_on() {
         };
         let (seen, ()) = tokio::join!(ids(&mut stream, 125), writer);
         assert_eq!(seen, (6..=130).collect::<Vec<_>>());
+        let ahead = EventsFromSubjectRequest { from_id: Some(131), ..of("a") };
+        let refused = world.events_db().stream_events_from_subject(ahead).await;
+        assert_eq!(code(&refused.expect_err("refused")).1, "invalid-parameter");
     });
 }
 
