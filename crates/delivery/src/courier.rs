@@ -15,6 +15,7 @@
 //!   in flight is sent again.
 
 mod progress;
+mod skipped;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use std::{
 use annal_event::{Ordering, Position};
 
 pub use progress::{Progress, Waiting};
+pub use skipped::Again;
 
 /// Longest time that anything waits, whatever an endpoint asks for.
 const WAIT_MS_MAX: u64 = 24 * 3_600 * 1_000;
@@ -38,9 +40,6 @@ const PROBE_MS_MAX: u64 = 60_000;
 
 /// Waits differ by so much, in both directions, so that retries of many do not come together.
 const JITTER_PERCENT: u64 = 20;
-
-/// Most lanes of which events are skipped.
-const SKIPPED_MAX: usize = 1_024;
 
 /// How a consumer wants its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,11 +73,6 @@ impl Policy {
                 })
             })),
         }
-    }
-
-    /// When so many wait behind others, those of lanes that fail are skipped.
-    fn behind_max(&self) -> usize {
-        self.pending_max / 2
     }
 }
 
@@ -117,17 +111,6 @@ pub enum Verdict {
     Dead(Parcel),
     /// Nobody knows of it (any more).
     Unknown,
-}
-
-/// Events of a lane to be read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Again {
-    /// The lane, which is free.
-    pub lane: u64,
-    /// Those after this position.
-    pub after: Position,
-    /// The last position to look at.
-    pub upto: Position,
 }
 
 /// What waits in a lane.
@@ -348,69 +331,6 @@ impl Courier {
             items.push(item);
         }
         (!items.is_empty()).then_some(items)
-    }
-
-    /// Puts an event behind the parcel that holds its lane; skips it if that is too much.
-    fn wait_behind(&mut self, lane: u64, item: Item) {
-        let full = self.behind_count >= self.policy.behind_max();
-        let may_skip = item.round == Position::ZERO && self.may_skip(lane);
-        let Some(behind) = self.behind.get_mut(&lane) else { return };
-        let fails = self.parcels.get(&behind.parcel).is_some_and(|held| held.attempts > 0);
-        if full && fails && may_skip {
-            self.skipped.insert(lane, item.position);
-        } else {
-            behind.items.push_back(item);
-            self.behind_count += 1;
-        }
-    }
-
-    fn is_skipped(&self, lane: u64, item: &Item) -> bool {
-        let first = self.skipped.get(&lane);
-        item.round == Position::ZERO && first.is_some_and(|first| *first <= item.position)
-    }
-
-    fn may_skip(&self, lane: u64) -> bool {
-        self.skipped.len() < SKIPPED_MAX || self.skipped.contains_key(&lane)
-    }
-
-    /// Skips what waits behind a parcel that has failed, if too much waits.
-    fn shed(&mut self, key: u64) {
-        if self.behind_count < self.policy.behind_max() {
-            return;
-        }
-        let Some(held) = self.parcels.get(&key) else { return };
-        for lane in held.items.iter().filter_map(|item| item.lane) {
-            let may_skip = self.may_skip(lane);
-            let Some(behind) = self.behind.get_mut(&lane).filter(|_| may_skip) else { continue };
-            let from_log = |item: &Item| item.round == Position::ZERO;
-            let first = behind.items.iter().find(|item| from_log(item)).map(|item| item.position);
-            let Some(first) = first else { continue };
-            let before = behind.items.len();
-            behind.items.retain(|item| !from_log(item));
-            self.behind_count -= before - behind.items.len();
-            self.skipped.insert(lane, first);
-        }
-    }
-
-    /// Events that were skipped and may go now: to be [offered again](Courier::offer_again).
-    pub fn again(&self) -> Option<Again> {
-        if !self.released.is_empty() {
-            return None;
-        }
-        let free = |lane: &u64| !self.behind.contains_key(lane);
-        let (lane, first) = self.skipped.iter().find(|(lane, _)| free(lane))?;
-        Some(Again { lane: *lane, after: first.prev(), upto: self.cursor() })
-    }
-
-    /// Events of a lane that were skipped, in order: all that there are up to a position.
-    pub fn offer_again(&mut self, lane: u64, items: Vec<Item>, upto: Position) {
-        let all = upto >= self.cursor();
-        match self.skipped.get_mut(&lane) {
-            Some(_) if all => drop(self.skipped.remove(&lane)),
-            Some(first) => *first = upto.next(),
-            None => return,
-        }
-        self.released.extend(items);
     }
 
     /// Keeps a parcel, and its lanes with it.

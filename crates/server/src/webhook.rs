@@ -11,6 +11,7 @@
 //! consumer is registered, and again for the very address that is connected to.
 
 pub(crate) mod address;
+mod again;
 pub(crate) mod authorities;
 pub(crate) mod body;
 pub(crate) mod callback;

@@ -7,11 +7,11 @@ use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll, time::D
 
 use annal_engine::{
     Again, Consumer, ConsumerState, Courier, CourierProgress, Engine, Found as Stored, Item,
-    Parcel, Policy, ReadSpec, Verdict, progress_register,
+    Parcel, Policy, Verdict, progress_register,
 };
 use annal_event::{
-    ConsumerEvent, ConsumerSpec, DeadLetters, Format, Interest, Ordering, Pattern, Position, Query,
-    Selector, StoredEvent, proto,
+    ConsumerEvent, ConsumerSpec, DeadLetters, Format, Interest, Ordering, Position, StoredEvent,
+    proto,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use super::{
-    Status, USER_AGENT, body, callback::Callback, dispatch::Rung, interest, keys::Keys, note,
-    outcome::Outcome, sender::Outgoing, sign,
+    Status, USER_AGENT, again, body, callback::Callback, dispatch::Rung, interest, keys::Keys,
+    note, outcome::Outcome, sender::Outgoing, sign,
 };
 use crate::{
     read::off_the_reactor,
@@ -37,9 +37,8 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Least number of events of which it is held that they wait, whatever the size of batches.
 const PENDING_LEAST: usize = 4_096;
 
-/// Events, and about so many bytes of them, read at a time.
+/// Events read at a time.
 const READ_EVENTS: usize = 256;
-const READ_BYTES: usize = 256 * 1024;
 
 /// How long to wait before something that should work is tried again.
 const SORE_WAIT: Duration = Duration::from_secs(2);
@@ -303,13 +302,11 @@ impl<'c> Carrier<'c> {
     /// Takes in events that were read.
     fn offer(&mut self, events: Vec<StoredEvent>, looked: Position) {
         for stored in events {
-            let position = stored.position();
             if self.is_before_its_topic(&stored) {
                 continue;
             }
-            let (lane, bytes) = lane(&self.policy, &stored);
-            self.courier.offer(Item { position, lane, bytes, round: Position::ZERO });
-            self.read.insert(position, stored);
+            self.courier.offer(self.item(&stored));
+            self.read.insert(stored.position(), stored);
         }
         self.courier.passed(looked);
     }
@@ -318,47 +315,21 @@ impl<'c> Carrier<'c> {
     async fn read_again(&mut self, again: Again) -> Result<(), End> {
         let (view, policy) = (Arc::clone(self.engine.view()), self.policy.clone());
         let interest = self.interest.clone();
-        let read = off_the_reactor(move || {
-            let of_lane = |stored: &StoredEvent| lane(&policy, stored).0 == Some(again.lane);
-            let mut interest = interest;
-            // Mostly the subject says where to look.
-            if let Stored::Event(first) = view.get(again.after.next())?
-                && of_lane(&first)
-                && let Some(subject) =
-                    proto::keys(first.record()).ok().and_then(|keys| keys.subject)
-            {
-                let subjects = vec![Pattern::Exact(subject.to_owned())];
-                let subject = Query::one(Selector { subjects, ..Selector::default() });
-                interest.query = interest.query.narrowed_by(subject);
-            }
-            let (after, before) = (Some(again.after), Some(again.upto.next()));
-            let spec = ReadSpec { interest, after, before, ..ReadSpec::default() };
-            let mut cursor = view.cursor(&spec)?;
-            let (mut events, mut more) = (Vec::new(), true);
-            while more && events.is_empty() {
-                more = cursor.next(READ_EVENTS, READ_BYTES, &mut events)?;
-            }
-            let last = events.last().filter(|_| more).map(StoredEvent::position);
-            events.retain(of_lane);
-            let upto = last.unwrap_or(again.upto);
-            Ok::<_, annal_engine::ReadError>((events, upto))
-        });
-        let (events, upto) = match read.await {
-            Ok(Ok(read)) => read,
-            Ok(Err(error)) => {
-                tracing::error!(%error, consumer = self.id(), "the log could not be read");
-                return Err(End::Sore);
-            }
-            Err(_) => return Err(End::Sore),
-        };
+        let of_lane = move |stored: &StoredEvent| lane(&policy, stored).0 == Some(again.lane);
+        let read = off_the_reactor(move || again::read(&view, interest, again, of_lane)).await;
+        let (events, upto) = read.map_err(|_| End::Sore)?.map_err(|error| {
+            tracing::error!(%error, consumer = self.id(), "the log could not be read");
+            End::Sore
+        })?;
         let wanted = events.iter().filter(|stored| !self.is_before_its_topic(stored));
-        let items = wanted.map(|stored| {
-            let (lane, bytes) = lane(&self.policy, stored);
-            Item { position: stored.position(), lane, bytes, round: Position::ZERO }
-        });
-        let items = items.collect();
+        let items = wanted.map(|stored| self.item(stored)).collect();
         self.courier.offer_again(again.lane, items, upto);
         Ok(())
+    }
+
+    fn item(&self, stored: &StoredEvent) -> Item {
+        let (lane, bytes) = lane(&self.policy, stored);
+        Item { position: stored.position(), lane, bytes, round: Position::ZERO }
     }
 
     /// Whether an event came before what is wanted of its topic.
