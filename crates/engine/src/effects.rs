@@ -157,9 +157,6 @@ impl Head<'_> {
             }
             let event = decode(stored.record())?;
             let errors = change.errors(&event, &mut looks);
-            if looks.are_spent() {
-                break;
-            }
             if !errors.is_empty() {
                 let refusal = topics::Refusal::StoredEvent {
                     topic: topic.name.clone(),

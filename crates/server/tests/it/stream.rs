@@ -185,6 +185,7 @@ fn names_of_messages() {
     let code = |query: &str| served.send(&format!("GET /events/stream?{query}")).code();
     assert_eq!(code("names=odd"), "invalid-parameter");
     assert_eq!(code("snapshot=resources&limit=3"), "invalid-parameter");
+    assert_eq!(code("snapshot=none&limit=3"), "invalid-parameter");
     assert_eq!(code("snapshot=odd"), "invalid-parameter");
     assert_eq!(code("lastEventId=x"), "invalid-parameter");
     assert_eq!(served.send("GET /events/stream\nlast-event-id: x").code(), "invalid-request");

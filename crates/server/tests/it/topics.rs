@@ -389,6 +389,20 @@ fn a_change_must_suit_what_is_stored() {
     assert_eq!(change(&served, "user-events", numbers).status, 409);
     served.send("POST /subjects/delete?subject=u/1");
     assert_eq!(change(&served, "user-events", numbers).status, 200);
+    // Nor may it take too long to find out.
+    let large = format!("[{}]", vec!["-1"; 250_000].join(","));
+    assert_eq!(publish(&served, "user-events", "user.merged", &[&large]).status, 422, "unlisted");
+    let open = r#"{"open":true}"#;
+    assert_eq!(change(&served, "user-events", open).status, 200);
+    assert_eq!(publish(&served, "user-events", "user.merged", &[&large]).status, 201);
+    let each = |n: usize| json!({"not": {"contains": {"const": n}}});
+    let each: Vec<_> = (0..4_900).map(each).collect();
+    let slow = json!({"schemas": [{"type": "user.merged", "allOf": each}]}).to_string();
+    let refused = change(&served, "user-events", &slow);
+    assert_eq!((refused.status, refused.code().as_str()), (409, "stored-events-break"));
+    let message = &refused.json()["errors"][0]["message"];
+    assert!(message.as_str().is_some_and(|text| text.contains("too much to check")), "{message}");
+    assert_eq!(change(&served, "user-events?force=true", &slow).status, 200);
 }
 
 #[test]
