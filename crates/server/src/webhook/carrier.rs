@@ -34,7 +34,7 @@ const IN_FLIGHT_MAX: usize = 8;
 /// About so many bytes of events in one request.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Least number of events of which it is held that they wait, whatever the size of batches.
+/// So many events may wait at least, whatever the size of batches.
 const PENDING_LEAST: usize = 4_096;
 
 /// Events read at a time.
